@@ -1,0 +1,1 @@
+"""Rivulet's gateway: it multiplexes live Spark streams to WebSocket subscribers."""

@@ -1,0 +1,122 @@
+"""Bytes to frames and back; the only place that knows how a frame is written."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+import msgspec
+
+from gateway.protocol.codes import ErrorCode
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.frames import COMMANDS, ClientFrame, Error, tag_of
+from gateway.protocol.link import FromWorker, Head, ToWorker
+
+_encoder: Final = msgspec.json.Encoder()
+_client: Final = msgspec.json.Decoder(ClientFrame)
+_envelope: Final = msgspec.json.Decoder(msgspec.defstruct("Envelope", [("type", str, ""), ("id", object, None)]))
+_from_worker: Final = msgspec.json.Decoder(FromWorker)
+_to_worker: Final = msgspec.json.Decoder(ToWorker)
+_head: Final = msgspec.json.Decoder(Head)
+_LENGTH: Final = struct.Struct("!I")
+_COMMAND_NAMES: Final = frozenset(map(tag_of, COMMANDS))
+
+encode = _encoder.encode
+
+
+class NotJson(ValueError):
+    """The frame is not a JSON object: the socket is closed."""
+
+
+_FIELD: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.+)`")
+
+
+def split_path(message: str) -> tuple[str, str]:
+    """Split msgspec's message into what is wrong and where: ``("Expected `int` >= 1", "$.sub")``."""
+    detail, _, path = message.partition(" - at `")
+    path = path.rstrip("`") or "$"
+    field = _FIELD.fullmatch(detail)
+    return detail, f"{path}.{field[1]}" if field else path
+
+
+def decode_command(data: str | bytes) -> ClientFrame:
+    """Read a client's frame.
+
+    Raises `NotJson` where it is not a JSON object, else `CommandError` naming the path of the fault.
+    """
+    try:
+        return _client.decode(data)
+    except msgspec.ValidationError as fault:
+        detail, path = split_path(str(fault))
+        raise CommandError.of(data, detail, path) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise NotJson(str(fault)) from None
+
+
+class CommandError(RivuletError):
+    """A frame that is JSON but no valid command; `id` is the one it carried, where that is one."""
+
+    id: int | None = None
+
+    @classmethod
+    def of(cls, data: str | bytes, detail: str, path: str) -> CommandError:
+        """Find out what the sender meant, as far as the frame tells."""
+        try:
+            envelope = _envelope.decode(data)
+        except msgspec.ValidationError as fault:
+            if not str(fault).endswith("`$.type`"):
+                raise NotJson("a frame must be a JSON object") from None
+            envelope = None
+        kind = getattr(envelope, "type", None)
+        if envelope is not None and kind not in _COMMAND_NAMES:
+            known = ", ".join(sorted(_COMMAND_NAMES))
+            error = cls(ErrorCode.UNKNOWN_TYPE, f"`type` must be one of: {known}", "$.type")
+        else:
+            error = cls(ErrorCode.INVALID_FRAME, detail, path)
+        given = getattr(envelope, "id", None)
+        if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+            error.id = given
+        return error
+
+
+def error_frame(error: RivuletError, command_id: int | None = None) -> Error:
+    """The frame that tells a client of an error."""
+    return Error(
+        code=error.code.wire,
+        title=error.code.value.title,
+        detail=error.detail,
+        id=msgspec.UNSET if command_id is None else command_id,
+        path=msgspec.UNSET if error.path is None else error.path,
+        errors=error.faults,
+    )
+
+
+def decode_from_worker(data: str | bytes) -> FromWorker:
+    """Read a text frame of the link, on the gateway's end."""
+    return _from_worker.decode(data)
+
+
+def decode_to_worker(data: str | bytes) -> ToWorker:
+    """Read a text frame of the link, on the worker's end."""
+    return _to_worker.decode(data)
+
+
+def join_binary(head: bytes, body: bytes) -> bytes:
+    """A binary frame: 4-byte big-endian length of the head, the head, the body."""
+    return b"".join((_LENGTH.pack(len(head)), head, body))
+
+
+def split_binary(data: bytes) -> tuple[bytes, memoryview]:
+    """The head and the body of a binary frame; raises `ValueError` where it is cut short."""
+    if len(data) < _LENGTH.size:
+        raise ValueError("a binary frame starts with the length of its head (4 bytes, big-endian)")
+    (length,) = _LENGTH.unpack_from(data)
+    if len(data) < _LENGTH.size + length:
+        raise ValueError(f"a binary frame of {len(data)} bytes cannot have a head of {length}")
+    return data[_LENGTH.size : _LENGTH.size + length], memoryview(data)[_LENGTH.size + length :]
+
+
+def decode_head(data: bytes) -> Head:
+    """Read the head of a publication on the link."""
+    return _head.decode(data)

@@ -1,0 +1,91 @@
+"""Error codes and close codes: one row each, and everything else reads these tables."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+
+class ErrorRow(NamedTuple):
+    """What an error code means: its title, the HTTP status of its REST twin, and whether the same command may be tried again."""
+
+    title: str
+    http_status: int
+    retry: bool = False
+
+
+class ErrorCode(Enum):
+    """Every way in which a command can fail. The member's name is the code on the wire, in lower case."""
+
+    INVALID_FRAME = ErrorRow("The frame is not a valid command", 400)
+    UNKNOWN_TYPE = ErrorRow("There is no such command", 400)
+    INVALID_PARAMETERS = ErrorRow("The parameters are not valid", 422)
+    UNAUTHENTICATED = ErrorRow("Authentication is needed", 401)
+    FORBIDDEN = ErrorRow("This principal may not do that", 403)
+    NOT_FOUND = ErrorRow("There is no such thing", 404)
+    METHOD_NOT_ALLOWED = ErrorRow("This address does not take that method", 405)
+    CONFLICT = ErrorRow("The state of things does not allow it", 409)
+    REVISION_CONFLICT = ErrorRow("The parameters have changed meanwhile", 409)
+    LIMIT_EXCEEDED = ErrorRow("A limit of this socket is reached", 429)
+    NOT_IMPLEMENTED = ErrorRow("This gateway cannot do that yet", 501)
+    UNAVAILABLE = ErrorRow("What is needed for it is not there at the moment", 503, retry=True)
+    TIMED_OUT = ErrorRow("It took too long", 504, retry=True)
+    INTERNAL = ErrorRow("The gateway failed", 500, retry=True)
+
+    @property
+    def wire(self) -> str:
+        """The code as it stands in a frame."""
+        return self.name.lower()
+
+
+class CloseCode(IntEnum):
+    """Why a WebSocket was closed. The number alone decides what a client does: see `may_reconnect`."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    TOO_LARGE = 1009
+    INTERNAL = 1011
+    RESTARTING = 1012
+    NO_HEARTBEAT = 4408
+    TOO_SLOW = 4413
+    TOO_MANY_COMMANDS = 4429
+    INVALID_FRAME = 4500
+    NOT_AUTHENTICATED = 4501
+    FORBIDDEN = 4503
+    TOKEN_EXPIRED = 4504
+    REPLACED = 4509
+
+    @property
+    def may_reconnect(self) -> bool:
+        """Whether a client should come back by itself."""
+        return may_reconnect(self)
+
+    @property
+    def reason(self) -> str:
+        """The text that goes with the code (RFC 6455 section 5.5: at most 123 bytes)."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    CloseCode.NORMAL: "closed",
+    CloseCode.GOING_AWAY: "going away",
+    CloseCode.TOO_LARGE: "the frame is larger than this gateway takes",
+    CloseCode.INTERNAL: "the gateway failed",
+    CloseCode.RESTARTING: "the gateway restarts, come back",
+    CloseCode.NO_HEARTBEAT: "no heartbeat",
+    CloseCode.TOO_SLOW: "too slow to be served, resume from your position",
+    CloseCode.TOO_MANY_COMMANDS: "too many commands",
+    CloseCode.INVALID_FRAME: "a frame must be one JSON object, as text",
+    CloseCode.NOT_AUTHENTICATED: "not authenticated in time",
+    CloseCode.FORBIDDEN: "forbidden",
+    CloseCode.TOKEN_EXPIRED: "the token has expired",
+    CloseCode.REPLACED: "another socket took this one's place",
+}
+
+#: Registered codes after which coming back cannot help: the same frame would be refused again, or the close was asked for.
+_FINAL_REGISTERED = frozenset({CloseCode.NORMAL, CloseCode.TOO_LARGE})
+
+
+def may_reconnect(code: int) -> bool:
+    """Whether a client that was closed with `code` should come back: 4500-4999, 1000 and 1009 say no, all others yes."""
+    return not 4500 <= code <= 4999 and code not in _FINAL_REGISTERED

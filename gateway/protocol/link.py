@@ -1,0 +1,207 @@
+"""The frames between a worker and the gateway. A worker dials in; the gateway asks, the worker answers and publishes.
+
+Text frames are JSON. A publication is a binary frame: 4-byte big-endian length, the JSON head (`Head`), then an
+Arrow IPC stream with its rows. A request carries `request`, and gets exactly one `Done` or `Failed` with that number.
+
+What the worker owns: epochs, offsets and parameter revisions of its jobs. What the gateway owns: which jobs there are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import get_args
+
+from msgspec import UNSET, Struct, UnsetType
+
+from gateway.protocol.frames import wire_name
+from gateway.protocol.types import (
+    Effect,
+    Fault,
+    FunctionInfo,
+    FunctionKind,
+    JobState,
+    OutputInfo,
+    Position,
+    Revision,
+    RevisionState,
+    StopMode,
+    Values,
+)
+
+LINK_SUBPROTOCOL = "rivulet.link.v1"
+LINK_PATH = "/link"
+
+
+class LinkFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag=wire_name, omit_defaults=True):
+    """One frame of the link. Unknown fields are let through: the two ends may differ by a release."""
+
+
+# ---- both ways ----
+
+
+class StreamReport(Struct, frozen=True):
+    """A stream that a worker serves; `first_offset..offset` is what its tail still holds (empty where first > offset)."""
+
+    output: str
+    epoch: str
+    offset: int
+    first_offset: int
+
+
+class JobReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job as its worker knows it. `applied_revision` was first applied in `applied_batch`."""
+
+    job: str
+    state: JobState
+    kind: FunctionKind
+    outputs: tuple[OutputInfo, ...]
+    revision: Revision
+    values: Values
+    schema: dict[str, object]
+    streams: tuple[StreamReport, ...] = ()
+    applied_revision: Revision = 0
+    applied_batch: int = -1
+    name: str = ""
+    function: str = ""
+    principal: str = ""
+    tenant: str = ""
+    created_at: datetime | None = None
+
+
+# ---- worker to gateway ----
+
+
+class Hello(LinkFrame, kw_only=True):
+    """The first frame: who this worker is, what functions it has, which jobs it is already running."""
+
+    worker: str
+    context: str
+    pid: int
+    host: str
+    python_version: str
+    spark_version: str
+    java_version: str
+    functions: tuple[FunctionInfo, ...]
+    jobs: tuple[JobReport, ...] = ()
+
+
+class Done(LinkFrame, kw_only=True):
+    """A request succeeded. `job` is the job's report, `revision` and `effect` what a parameter change became."""
+
+    request: int
+    job: JobReport | None = None
+    revision: int | UnsetType = UNSET
+    values: Values | UnsetType = UNSET
+    effect: Effect | UnsetType = UNSET
+
+
+class Failed(LinkFrame, kw_only=True):
+    """A request was refused: `code` is an `ErrorCode` as it stands on the wire."""
+
+    request: int
+    code: str
+    detail: str
+    faults: tuple[Fault, ...] = ()
+
+
+class JobChanged(LinkFrame, kw_only=True):
+    """A job has entered another state by itself: running, finished, failed (with the reason), cancelled."""
+
+    job: str
+    state: JobState
+    at: datetime
+    reason: str | None = None
+
+
+class ParametersChanged(LinkFrame, kw_only=True):
+    """A change of parameters has entered another state; goes to everyone who watches the job."""
+
+    job: str
+    revision: Revision
+    values: Values
+    changed: Values
+    state: RevisionState
+    effect: Effect
+    by: str
+    at: datetime
+    batch: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The head of a publication on the link; `output` may be a job's own stream (`$progress`, `$logs`).
+
+    A big micro-batch is cut into `slices` publications with consecutive offsets; the gateway lets them out
+    together, when the last has come, so that a batch is replayed whole or not at all.
+    """
+
+    job: str
+    output: str
+    epoch: str
+    offset: int
+    revision: Revision
+    batch: int
+    published_at: datetime
+    slice: int = 0
+    slices: int = 1
+    event_time: datetime | UnsetType = UNSET
+
+
+# ---- gateway to worker ----
+
+
+class LinkWelcome(LinkFrame, kw_only=True):
+    """The gateway has taken the worker in. `positions` say up to where it holds each stream: the worker sends what follows."""
+
+    gateway: str
+    positions: dict[str, Position] = {}
+
+
+class StartJob(LinkFrame, kw_only=True):
+    """Start a job, or start it again from its checkpoint. Parameters are those of revision 1; a journal overrides them.
+
+    `positions` (by output) let the streams that no journal numbers (`$progress`, `$logs`) go on where they were.
+    """
+
+    request: int
+    job: str
+    name: str
+    function: str
+    values: Values
+    principal: str
+    tenant: str
+    created_at: datetime
+    positions: dict[str, Position] = {}
+
+
+class StopJob(LinkFrame, kw_only=True):
+    """Stop a job; `Done` comes when it has stopped."""
+
+    request: int
+    job: str
+    mode: StopMode = StopMode.GRACEFUL
+
+
+class SetJobParameters(LinkFrame, kw_only=True):
+    """Change a job's parameters: a merge patch, compared with `if_revision`, attributed to `by`."""
+
+    request: int
+    job: str
+    values: Values
+    by: str
+    if_revision: Revision | UnsetType = UNSET
+
+
+class Shutdown(LinkFrame, kw_only=True):
+    """Stop all jobs on a batch boundary, then exit."""
+
+
+FromWorker = Hello | Done | Failed | JobChanged | ParametersChanged
+ToWorker = LinkWelcome | StartJob | StopJob | SetJobParameters | Shutdown
+FROM_WORKER: tuple[type[LinkFrame], ...] = get_args(FromWorker)
+TO_WORKER: tuple[type[LinkFrame], ...] = get_args(ToWorker)
+
+
+def stream_key(job: str, output: str) -> str:
+    """The name by which the link and the gateway's hub know a stream: the job's id, a slash, the output."""
+    return f"{job}/{output}"
