@@ -157,6 +157,20 @@ class LinkWelcome(LinkFrame, kw_only=True):
     positions: dict[str, Position] = {}
 
 
+class Received(LinkFrame, kw_only=True):
+    """The gateway holds the stream up to `offset`.
+
+    While the link is up, a micro-batch ends (and Spark commits it) only when all that it published was received, so
+    a worker that is killed loses nothing: what the gateway does not hold is replayed under the same numbers. While
+    the link is down, batches go on into the tail.
+    """
+
+    job: str
+    output: str
+    epoch: str
+    offset: int
+
+
 class StartJob(LinkFrame, kw_only=True):
     """Start a job, or start it again from its checkpoint. Parameters are those of revision 1; a journal overrides them.
 
@@ -197,7 +211,7 @@ class Shutdown(LinkFrame, kw_only=True):
 
 
 FromWorker = Hello | Done | Failed | JobChanged | ParametersChanged
-ToWorker = LinkWelcome | StartJob | StopJob | SetJobParameters | Shutdown
+ToWorker = LinkWelcome | Received | StartJob | StopJob | SetJobParameters | Shutdown
 FROM_WORKER: tuple[type[LinkFrame], ...] = get_args(FromWorker)
 TO_WORKER: tuple[type[LinkFrame], ...] = get_args(ToWorker)
 
