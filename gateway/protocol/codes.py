@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ErrorRow(NamedTuple):
-    """What an error code means: its title, the HTTP status of its REST twin, and whether the same command may be tried again."""
+    """What an error code means: its title, the status of its REST twin, whether the same command may be tried again."""
 
     title: str
     http_status: int
@@ -17,7 +17,7 @@ class ErrorRow(NamedTuple):
 class ErrorCode(Enum):
     """Every way in which a command can fail. The member's name is the code on the wire, in lower case."""
 
-    INVALID_FRAME = ErrorRow("The frame is not a valid command", 400)
+    INVALID_FRAME = ErrorRow("The command or request is not valid", 400)
     UNKNOWN_TYPE = ErrorRow("There is no such command", 400)
     INVALID_PARAMETERS = ErrorRow("The parameters are not valid", 422)
     UNAUTHENTICATED = ErrorRow("Authentication is needed", 401)
@@ -82,10 +82,10 @@ _REASONS = {
     CloseCode.REPLACED: "another socket took this one's place",
 }
 
-#: Registered codes after which coming back cannot help: the same frame would be refused again, or the close was asked for.
+#: Registered codes after which coming back cannot help: the close was asked for, or the same frame would be refused.
 _FINAL_REGISTERED = frozenset({CloseCode.NORMAL, CloseCode.TOO_LARGE})
 
 
 def may_reconnect(code: int) -> bool:
-    """Whether a client that was closed with `code` should come back: 4500-4999, 1000 and 1009 say no, all others yes."""
+    """Whether a client that was closed with `code` should come back: not after 4500-4999, 1000 and 1009."""
     return not 4500 <= code <= 4999 and code not in _FINAL_REGISTERED

@@ -67,7 +67,7 @@ class OutputMode(StrEnum):
 
 
 class StopMode(StrEnum):
-    """`graceful` ends on a batch boundary; `now` interrupts the running batch, which is then replayed by a later start."""
+    """`graceful` ends on a batch boundary; `now` interrupts the running batch, which a later start replays."""
 
     GRACEFUL = "graceful"
     NOW = "now"
@@ -95,6 +95,15 @@ class FunctionKind(StrEnum):
     STREAM = "stream"
     BATCH = "batch"
     MODEL = "model"
+
+
+class Right(StrEnum):
+    """What a principal may do: look, change parameters, start and stop jobs, everything."""
+
+    READ = "read"
+    CONTROL = "control"
+    RUN = "run"
+    ADMIN = "admin"
 
 
 class SessionState(StrEnum):
