@@ -14,10 +14,10 @@ from gateway.protocol.frames import COMMANDS, ClientFrame, Error, tag_of
 from gateway.protocol.link import FromWorker, Head, ToWorker
 
 _encoder: Final = msgspec.json.Encoder()
-_client: Final = msgspec.json.Decoder(ClientFrame)
+_client: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
 _envelope: Final = msgspec.json.Decoder(msgspec.defstruct("Envelope", [("type", str, ""), ("id", object, None)]))
-_from_worker: Final = msgspec.json.Decoder(FromWorker)
-_to_worker: Final = msgspec.json.Decoder(ToWorker)
+_from_worker: Final[msgspec.json.Decoder[FromWorker]] = msgspec.json.Decoder(FromWorker)
+_to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorker)
 _head: Final = msgspec.json.Decoder(Head)
 _LENGTH: Final = struct.Struct("!I")
 _COMMAND_NAMES: Final = frozenset(map(tag_of, COMMANDS))

@@ -38,7 +38,7 @@ from gateway.protocol.types import (
 
 SUBPROTOCOL_JSON = "rivulet.v1.json"
 SUBPROTOCOL_ARROW = "rivulet.v1.arrow"
-#: A token may be offered as a subprotocol, because a browser can set no header: this, then base64url of the token, unpadded.
+#: A browser can set no header, so a token may be offered as a subprotocol: this, then its base64url, unpadded.
 SUBPROTOCOL_TOKEN_PREFIX = "rivulet.bearer."
 
 
@@ -53,17 +53,17 @@ class Frame(
     """One JSON object on the socket."""
 
 
-class Reply(Frame, kw_only=True):
+class Reply(Frame, frozen=True, kw_only=True):
     """The answer to a command that had an `id`."""
 
     id: CommandId
 
 
-class Push(Frame, kw_only=True):
+class Push(Frame, frozen=True, kw_only=True):
     """A frame that the gateway sends by itself."""
 
 
-class Command(Frame, kw_only=True):
+class Command(Frame, frozen=True, kw_only=True):
     """A frame that a client sends. With an `id` it gets exactly one reply with that `id`."""
 
     id: CommandId | UnsetType = UNSET
@@ -76,7 +76,7 @@ _WIRE = {"from_": "from"}
 # ---- replies ----
 
 
-class Authenticated(Reply, kw_only=True):
+class Authenticated(Reply, frozen=True, kw_only=True):
     """The session's principal from now on."""
 
     principal: str
@@ -84,8 +84,8 @@ class Authenticated(Reply, kw_only=True):
     expires_at: datetime | None = None
 
 
-class Subscribed(Reply, kw_only=True):
-    """Publications and gaps follow `offset` end to end. `recovered` says whether all since the asked position is coming."""
+class Subscribed(Reply, frozen=True, kw_only=True):
+    """Publications and gaps follow `offset` end to end. `recovered`: whether all since the asked position is coming."""
 
     sub: SubId
     stream: str
@@ -96,32 +96,32 @@ class Subscribed(Reply, kw_only=True):
     recovered: bool | UnsetType = UNSET
 
 
-class Unsubscribed(Reply, kw_only=True):
+class Unsubscribed(Reply, frozen=True, kw_only=True):
     """Nothing more comes for `sub`."""
 
     sub: SubId
 
 
-class Requested(Reply, kw_only=True):
+class Requested(Reply, frozen=True, kw_only=True):
     """The credit that the subscription has now."""
 
     sub: SubId
     credit: int
 
 
-class JobReply(Reply, kw_only=True, tag="job"):
+class JobReply(Reply, frozen=True, kw_only=True, tag="job"):
     """The job as it is now."""
 
     job: JobInfo
 
 
-class Jobs(Reply, kw_only=True):
+class Jobs(Reply, frozen=True, kw_only=True):
     """The jobs that match."""
 
     jobs: tuple[JobInfo, ...]
 
 
-class ParametersReply(Reply, kw_only=True, tag="parameters"):
+class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
     """A job's parameters in force, and the JSON Schema that they follow."""
 
     job: str
@@ -130,7 +130,7 @@ class ParametersReply(Reply, kw_only=True, tag="parameters"):
     schema: dict[str, Any]
 
 
-class ParametersAccepted(Reply, kw_only=True):
+class ParametersAccepted(Reply, frozen=True, kw_only=True):
     """The change is valid and has its revision; `parameters` pushes say when it is applied."""
 
     job: str
@@ -139,7 +139,7 @@ class ParametersAccepted(Reply, kw_only=True):
     effect: Effect
 
 
-class Pong(Reply, kw_only=True):
+class Pong(Reply, frozen=True, kw_only=True):
     """The answer to a ping, with its `t`."""
 
     t: Any = None
@@ -148,14 +148,14 @@ class Pong(Reply, kw_only=True):
 # ---- commands ----
 
 
-class Authenticate(Command, kw_only=True):
+class Authenticate(Command, frozen=True, kw_only=True):
     """Show a token: within 5 s of connecting where the handshake carried none, or later to renew the session."""
 
     token: Name
     reply: ClassVar[type[Reply]] = Authenticated
 
 
-class Subscribe(Command, kw_only=True):
+class Subscribe(Command, frozen=True, kw_only=True):
     """Ask for a stream's publications. Absent `credit` means unlimited; `since` is the last position seen."""
 
     sub: SubId
@@ -171,7 +171,7 @@ class Subscribe(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = Subscribed
 
 
-class Resubscribe(Command, kw_only=True):
+class Resubscribe(Command, frozen=True, kw_only=True):
     """Change a subscription's options in place; nothing is lost between."""
 
     sub: SubId
@@ -185,14 +185,14 @@ class Resubscribe(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = Subscribed
 
 
-class Unsubscribe(Command, kw_only=True):
+class Unsubscribe(Command, frozen=True, kw_only=True):
     """End a subscription."""
 
     sub: SubId
     reply: ClassVar[type[Reply]] = Unsubscribed
 
 
-class Request(Command, kw_only=True):
+class Request(Command, frozen=True, kw_only=True):
     """Grant `n` more publications; grants add up (Reactive Streams 3.8)."""
 
     sub: SubId
@@ -200,7 +200,7 @@ class Request(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = Requested
 
 
-class Run(Command, kw_only=True):
+class Run(Command, frozen=True, kw_only=True):
     """Start a job. Its parameters are checked, all of them, before anything runs."""
 
     function: Name
@@ -213,7 +213,7 @@ class Run(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = JobReply
 
 
-class Stop(Command, kw_only=True):
+class Stop(Command, frozen=True, kw_only=True):
     """Stop a job; `graceful` lets the running micro-batch end."""
 
     job: Name
@@ -221,14 +221,14 @@ class Stop(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = JobReply
 
 
-class GetJob(Command, kw_only=True):
+class GetJob(Command, frozen=True, kw_only=True):
     """Ask for one job, by name or id."""
 
     job: Name
     reply: ClassVar[type[Reply]] = JobReply
 
 
-class ListJobs(Command, kw_only=True):
+class ListJobs(Command, frozen=True, kw_only=True):
     """Ask for the jobs that match every filter given."""
 
     state: tuple[JobState, ...] = ()
@@ -238,15 +238,15 @@ class ListJobs(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = Jobs
 
 
-class GetParameters(Command, kw_only=True):
+class GetParameters(Command, frozen=True, kw_only=True):
     """Ask for a job's parameters."""
 
     job: Name
     reply: ClassVar[type[Reply]] = ParametersReply
 
 
-class SetParameters(Command, kw_only=True):
-    """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a parameter's default back."""
+class SetParameters(Command, frozen=True, kw_only=True):
+    """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back."""
 
     job: Name
     values: Values
@@ -256,7 +256,7 @@ class SetParameters(Command, kw_only=True):
     reply: ClassVar[type[Reply]] = ParametersAccepted
 
 
-class Ping(Command, kw_only=True):
+class Ping(Command, frozen=True, kw_only=True):
     """Ask for a pong; `t` comes back as it was."""
 
     t: Any = None
@@ -266,7 +266,7 @@ class Ping(Command, kw_only=True):
 # ---- pushes ----
 
 
-class Welcome(Push, kw_only=True):
+class Welcome(Push, frozen=True, kw_only=True):
     """The first frame of an authenticated socket."""
 
     session: str
@@ -278,7 +278,7 @@ class Welcome(Push, kw_only=True):
     limits: Limits
 
 
-class Publication(Push, kw_only=True, rename=_WIRE):
+class Publication(Push, frozen=True, kw_only=True, rename=_WIRE):
     """The rows of one micro-batch (or of several that a policy merged), covering the offsets `from..offset`.
 
     All of them were computed under parameter `revision` (`revision_from` names the oldest where several are merged).
@@ -298,7 +298,7 @@ class Publication(Push, kw_only=True, rename=_WIRE):
     columns: dict[str, list[Any]] | UnsetType = UNSET
 
 
-class Gap(Push, kw_only=True, rename=_WIRE):
+class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
     """Offsets `from..to` of `epoch` will never come on this subscription.
 
     With reason `epoch` the numbering began anew; `to` is then `from - 1` where nothing of the new epoch is missing.
@@ -311,7 +311,7 @@ class Gap(Push, kw_only=True, rename=_WIRE):
     reason: GapReason
 
 
-class Parameters(Push, kw_only=True):
+class Parameters(Push, frozen=True, kw_only=True):
     """A change of a job's parameters, at each of its states; `batch` is the first micro-batch computed under it."""
 
     job: str
@@ -326,13 +326,13 @@ class Parameters(Push, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
-class Job(Push, kw_only=True):
+class Job(Push, frozen=True, kw_only=True):
     """A job that this session watches has changed."""
 
     job: JobInfo
 
 
-class SubscriptionEnded(Push, kw_only=True):
+class SubscriptionEnded(Push, frozen=True, kw_only=True):
     """Nothing more comes for `sub`; `last_offset` is where it stood."""
 
     sub: SubId
@@ -340,14 +340,14 @@ class SubscriptionEnded(Push, kw_only=True):
     last_offset: Offset
 
 
-class Drain(Push, kw_only=True):
+class Drain(Push, frozen=True, kw_only=True):
     """The gateway goes away at `deadline_ms`; come back after a random time within `reconnect_in_ms`."""
 
     reconnect_in_ms: tuple[int, int]
     deadline_ms: int
 
 
-class Error(Push, kw_only=True):
+class Error(Push, frozen=True, kw_only=True):
     """A command failed (with its `id`, where it had one). The same members as the REST API's problem (RFC 9457)."""
 
     code: str

@@ -40,7 +40,7 @@ class LinkFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag=wire_na
 
 
 class StreamReport(Struct, frozen=True):
-    """A stream that a worker serves; `first_offset..offset` is what its tail still holds (empty where first > offset)."""
+    """A stream that a worker serves; its tail holds `first_offset..offset` (nothing where first > offset)."""
 
     output: str
     epoch: str
@@ -71,7 +71,7 @@ class JobReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ---- worker to gateway ----
 
 
-class Hello(LinkFrame, kw_only=True):
+class Hello(LinkFrame, frozen=True, kw_only=True):
     """The first frame: who this worker is, what functions it has, which jobs it is already running."""
 
     worker: str
@@ -85,7 +85,7 @@ class Hello(LinkFrame, kw_only=True):
     jobs: tuple[JobReport, ...] = ()
 
 
-class Done(LinkFrame, kw_only=True):
+class Done(LinkFrame, frozen=True, kw_only=True):
     """A request succeeded. `job` is the job's report, `revision` and `effect` what a parameter change became."""
 
     request: int
@@ -95,7 +95,7 @@ class Done(LinkFrame, kw_only=True):
     effect: Effect | UnsetType = UNSET
 
 
-class Failed(LinkFrame, kw_only=True):
+class Failed(LinkFrame, frozen=True, kw_only=True):
     """A request was refused: `code` is an `ErrorCode` as it stands on the wire."""
 
     request: int
@@ -104,7 +104,7 @@ class Failed(LinkFrame, kw_only=True):
     faults: tuple[Fault, ...] = ()
 
 
-class JobChanged(LinkFrame, kw_only=True):
+class JobChanged(LinkFrame, frozen=True, kw_only=True):
     """A job has entered another state by itself: running, finished, failed (with the reason), cancelled."""
 
     job: str
@@ -113,7 +113,7 @@ class JobChanged(LinkFrame, kw_only=True):
     reason: str | None = None
 
 
-class ParametersChanged(LinkFrame, kw_only=True):
+class ParametersChanged(LinkFrame, frozen=True, kw_only=True):
     """A change of parameters has entered another state; goes to everyone who watches the job."""
 
     job: str
@@ -150,14 +150,14 @@ class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ---- gateway to worker ----
 
 
-class LinkWelcome(LinkFrame, kw_only=True):
-    """The gateway has taken the worker in. `positions` say up to where it holds each stream: the worker sends what follows."""
+class LinkWelcome(LinkFrame, frozen=True, kw_only=True):
+    """The gateway has taken the worker in. `positions`: up to where it holds each stream; the worker sends the rest."""
 
     gateway: str
     positions: dict[str, Position] = {}
 
 
-class Received(LinkFrame, kw_only=True):
+class Received(LinkFrame, frozen=True, kw_only=True):
     """The gateway holds the stream up to `offset`.
 
     While the link is up, a micro-batch ends (and Spark commits it) only when all that it published was received, so
@@ -171,7 +171,7 @@ class Received(LinkFrame, kw_only=True):
     offset: int
 
 
-class StartJob(LinkFrame, kw_only=True):
+class StartJob(LinkFrame, frozen=True, kw_only=True):
     """Start a job, or start it again from its checkpoint. Parameters are those of revision 1; a journal overrides them.
 
     `positions` (by output) let the streams that no journal numbers (`$progress`, `$logs`) go on where they were.
@@ -188,7 +188,7 @@ class StartJob(LinkFrame, kw_only=True):
     positions: dict[str, Position] = {}
 
 
-class StopJob(LinkFrame, kw_only=True):
+class StopJob(LinkFrame, frozen=True, kw_only=True):
     """Stop a job; `Done` comes when it has stopped."""
 
     request: int
@@ -196,7 +196,7 @@ class StopJob(LinkFrame, kw_only=True):
     mode: StopMode = StopMode.GRACEFUL
 
 
-class SetJobParameters(LinkFrame, kw_only=True):
+class SetJobParameters(LinkFrame, frozen=True, kw_only=True):
     """Change a job's parameters: a merge patch, compared with `if_revision`, attributed to `by`."""
 
     request: int
@@ -206,7 +206,7 @@ class SetJobParameters(LinkFrame, kw_only=True):
     if_revision: Revision | UnsetType = UNSET
 
 
-class Shutdown(LinkFrame, kw_only=True):
+class Shutdown(LinkFrame, frozen=True, kw_only=True):
     """Stop all jobs on a batch boundary, then exit."""
 
 
