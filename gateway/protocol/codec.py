@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import msgspec
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import COMMANDS, ClientFrame, Error, tag_of
+from gateway.protocol.frames import COMMANDS, PUSHES, REPLIES, ClientFrame, Error, Push, Reply, tag_of
 from gateway.protocol.link import FromWorker, Head, ToWorker
 
 _encoder: Final = msgspec.json.Encoder()
 _client: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
+# With an `id` a frame of the gateway is a reply, without one a push; the two share type names (`job`, `parameters`).
+_reply: Final[msgspec.json.Decoder[Reply | Error]] = msgspec.json.Decoder(reduce(or_, (*REPLIES, Error)))
+_push: Final[msgspec.json.Decoder[Push]] = msgspec.json.Decoder(reduce(or_, PUSHES))
 _envelope: Final = msgspec.json.Decoder(msgspec.defstruct("Envelope", [("type", str, ""), ("id", object, None)]))
 _from_worker: Final[msgspec.json.Decoder[FromWorker]] = msgspec.json.Decoder(FromWorker)
 _to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorker)
 _head: Final = msgspec.json.Decoder(Head)
 _LENGTH: Final = struct.Struct("!I")
 _COMMAND_NAMES: Final = frozenset(map(tag_of, COMMANDS))
+_REPLY_NAMES: Final = frozenset(map(tag_of, (*REPLIES, Error)))
+_PUSH_NAMES: Final = frozenset(map(tag_of, PUSHES))
 
 encode = _encoder.encode
 
@@ -90,6 +97,18 @@ def error_frame(error: RivuletError, command_id: int | None = None) -> Error:
         path=msgspec.UNSET if error.path is None else error.path,
         errors=error.faults,
     )
+
+
+def decode_from_gateway(data: str | bytes) -> Reply | Push | None:
+    """Read a frame of the gateway, on a client's end; None for a type that this release does not know.
+
+    Raises `msgspec.DecodeError` where it is not such a frame.
+    """
+    envelope = _envelope.decode(data)
+    kind = getattr(envelope, "type", None)
+    if getattr(envelope, "id", None) is None:
+        return _push.decode(data) if kind in _PUSH_NAMES else None
+    return _reply.decode(data) if kind in _REPLY_NAMES else None
 
 
 def decode_from_worker(data: str | bytes) -> FromWorker:

@@ -47,10 +47,8 @@ def wire_name(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
-class Frame(
-    Struct, frozen=True, kw_only=True, tag_field="type", tag=wire_name, omit_defaults=True, forbid_unknown_fields=True
-):
-    """One JSON object on the socket."""
+class Frame(Struct, frozen=True, kw_only=True, tag_field="type", tag=wire_name, omit_defaults=True):
+    """One JSON object on the socket. The gateway's frames may grow by a field, which a client passes over."""
 
 
 class Reply(Frame, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ class Push(Frame, frozen=True, kw_only=True):
     """A frame that the gateway sends by itself."""
 
 
-class Command(Frame, frozen=True, kw_only=True):
+class Command(Frame, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A frame that a client sends. With an `id` it gets exactly one reply with that `id`."""
 
     id: CommandId | UnsetType = UNSET
