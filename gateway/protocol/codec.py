@@ -26,7 +26,7 @@ _to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorke
 _head: Final = msgspec.json.Decoder(Head)
 _LENGTH: Final = struct.Struct("!I")
 _COMMAND_NAMES: Final = frozenset(map(tag_of, COMMANDS))
-_REPLY_NAMES: Final = frozenset(map(tag_of, (*REPLIES, Error)))
+_REPLY_NAMES: Final = frozenset(map(tag_of, REPLIES)) | {tag_of(Error)}
 _PUSH_NAMES: Final = frozenset(map(tag_of, PUSHES))
 
 encode = _encoder.encode
