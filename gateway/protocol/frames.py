@@ -5,35 +5,49 @@ A command's docstring and its fields' descriptions go into the JSON Schema, Asyn
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.protocol.types import (
+    Batch,
     Column,
+    Columns,
     CommandId,
-    Condition,
+    ContextName,
+    Credit,
     Effect,
+    Epoch,
+    EveryMs,
+    ExternalId,
     Fault,
     Format,
     FunctionKind,
+    FunctionName,
     GapReason,
+    JobId,
     JobInfo,
     JobName,
+    JobRef,
     JobState,
     Limits,
     Name,
     Offset,
     Overflow,
     ParametersInForce,
+    Principal,
     Revision,
     RevisionState,
+    Right,
     Seconds,
     Since,
     StopMode,
+    StreamName,
     SubId,
+    Tenant,
+    Timestamp,
     Values,
+    Where,
 )
 
 SUBPROTOCOL_JSON = "rivulet.v1.json"
@@ -62,36 +76,38 @@ class Push(Frame, frozen=True, kw_only=True):
 
 
 class Command(Frame, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A frame that a client sends. With an `id` it gets exactly one reply with that `id`."""
+    """A frame that a client sends. With an `id` it gets exactly one reply with that `id`.
+
+    `right` is what the principal must have for it; None means that nobody is asked who they are.
+    """
 
     id: CommandId | UnsetType = UNSET
     reply: ClassVar[type[Reply]]
+    right: ClassVar[Right | None] = Right.READ
 
 
 #: The one wire name that is a Python keyword.
 _WIRE = {"from_": "from"}
 
-# ---- replies ----
-
 
 class Authenticated(Reply, frozen=True, kw_only=True):
     """The session's principal from now on."""
 
-    principal: str
-    tenant: str
-    expires_at: datetime | None = None
+    principal: Principal
+    tenant: Tenant
+    expires_at: Timestamp | None = None
 
 
 class Subscribed(Reply, frozen=True, kw_only=True):
-    """Publications and gaps follow `offset` end to end. `recovered`: whether all since the asked position is coming."""
+    """The ranges of the publications and gaps that follow lie end to end, from `offset` on."""
 
     sub: SubId
-    stream: str
-    epoch: str
+    stream: StreamName
+    epoch: Epoch
     offset: Offset
-    schema: tuple[Column, ...] | None = None
+    schema: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
     parameters: ParametersInForce | None = None
-    recovered: bool | UnsetType = UNSET
+    recovered: Annotated[bool, Meta(description="whether all since the asked position is coming")] | UnsetType = UNSET
 
 
 class Unsubscribed(Reply, frozen=True, kw_only=True):
@@ -104,7 +120,7 @@ class Requested(Reply, frozen=True, kw_only=True):
     """The credit that the subscription has now."""
 
     sub: SubId
-    credit: int
+    credit: Credit
 
 
 class JobReply(Reply, frozen=True, kw_only=True, tag="job"):
@@ -116,22 +132,22 @@ class JobReply(Reply, frozen=True, kw_only=True, tag="job"):
 class Jobs(Reply, frozen=True, kw_only=True):
     """The jobs that match."""
 
-    jobs: tuple[JobInfo, ...]
+    jobs: Annotated[tuple[JobInfo, ...], Meta(description="the matching jobs")]
 
 
 class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
     """A job's parameters in force, and the JSON Schema that they follow."""
 
-    job: str
+    job: JobId
     revision: Revision
     values: Values
-    schema: dict[str, Any]
+    schema: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of the parameters")]
 
 
 class ParametersAccepted(Reply, frozen=True, kw_only=True):
     """The change is valid and has its revision; `parameters` pushes say when it is applied."""
 
-    job: str
+    job: JobId
     revision: Revision
     values: Values
     effect: Effect
@@ -140,32 +156,30 @@ class ParametersAccepted(Reply, frozen=True, kw_only=True):
 class Pong(Reply, frozen=True, kw_only=True):
     """The answer to a ping, with its `t`."""
 
-    t: Any = None
-
-
-# ---- commands ----
+    t: Annotated[Any, Meta(description="anything; comes back as it was")] = None
 
 
 class Authenticate(Command, frozen=True, kw_only=True):
     """Show a token: within 5 s of connecting where the handshake carried none, or later to renew the session."""
 
-    token: Name
+    token: Annotated[Name, Meta(description="a bearer token")]
     reply: ClassVar[type[Reply]] = Authenticated
+    right: ClassVar[Right | None] = None
 
 
 class Subscribe(Command, frozen=True, kw_only=True):
     """Ask for a stream's publications. Absent `credit` means unlimited; `since` is the last position seen."""
 
     sub: SubId
-    stream: Name
+    stream: StreamName
     since: Since = "latest"
-    credit: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    credit: Credit | UnsetType = UNSET
     overflow: Overflow | UnsetType = UNSET
     format: Format = Format.ROWS
-    where: tuple[Condition, ...] = ()
-    select: tuple[str, ...] | UnsetType = UNSET
-    every_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
-    key: tuple[str, ...] | UnsetType = UNSET
+    where: Where = ()
+    select: Columns | UnsetType = UNSET
+    every_ms: EveryMs | UnsetType = UNSET
+    key: Columns | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = Subscribed
 
 
@@ -173,13 +187,13 @@ class Resubscribe(Command, frozen=True, kw_only=True):
     """Change a subscription's options in place; nothing is lost between."""
 
     sub: SubId
-    credit: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    credit: Credit | UnsetType = UNSET
     overflow: Overflow | UnsetType = UNSET
     format: Format | UnsetType = UNSET
-    where: tuple[Condition, ...] | UnsetType = UNSET
-    select: tuple[str, ...] | UnsetType = UNSET
-    every_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
-    key: tuple[str, ...] | UnsetType = UNSET
+    where: Where | UnsetType = UNSET
+    select: Columns | UnsetType = UNSET
+    every_ms: EveryMs | UnsetType = UNSET
+    key: Columns | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = Subscribed
 
 
@@ -194,44 +208,46 @@ class Request(Command, frozen=True, kw_only=True):
     """Grant `n` more publications; grants add up (Reactive Streams 3.8)."""
 
     sub: SubId
-    n: Annotated[int, Meta(ge=1)]
+    n: Annotated[int, Meta(ge=1, description="how many more")]
     reply: ClassVar[type[Reply]] = Requested
 
 
 class Run(Command, frozen=True, kw_only=True):
     """Start a job. Its parameters are checked, all of them, before anything runs."""
 
-    function: Name
+    function: FunctionName
     parameters: Values = {}
-    context: Name = "default"
+    context: ContextName = "default"
     name: JobName | UnsetType = UNSET
-    external_id: Name | UnsetType = UNSET
+    external_id: ExternalId | UnsetType = UNSET
     start_timeout_s: Seconds | UnsetType = UNSET
     run_timeout_s: Seconds | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = JobReply
+    right: ClassVar[Right | None] = Right.RUN
 
 
 class Stop(Command, frozen=True, kw_only=True):
     """Stop a job; `graceful` lets the running micro-batch end."""
 
-    job: Name
+    job: JobRef
     mode: StopMode = StopMode.GRACEFUL
     reply: ClassVar[type[Reply]] = JobReply
+    right: ClassVar[Right | None] = Right.RUN
 
 
 class GetJob(Command, frozen=True, kw_only=True):
     """Ask for one job, by name or id."""
 
-    job: Name
+    job: JobRef
     reply: ClassVar[type[Reply]] = JobReply
 
 
 class ListJobs(Command, frozen=True, kw_only=True):
     """Ask for the jobs that match every filter given."""
 
-    state: tuple[JobState, ...] = ()
-    function: Name | UnsetType = UNSET
-    context: Name | UnsetType = UNSET
+    state: Annotated[tuple[JobState, ...], Meta(description="any of these")] = ()
+    function: FunctionName | UnsetType = UNSET
+    context: ContextName | UnsetType = UNSET
     kind: FunctionKind | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = Jobs
 
@@ -239,40 +255,39 @@ class ListJobs(Command, frozen=True, kw_only=True):
 class GetParameters(Command, frozen=True, kw_only=True):
     """Ask for a job's parameters."""
 
-    job: Name
+    job: JobRef
     reply: ClassVar[type[Reply]] = ParametersReply
 
 
 class SetParameters(Command, frozen=True, kw_only=True):
     """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back."""
 
-    job: Name
+    job: JobRef
     values: Values
     if_revision: Revision | UnsetType = UNSET
-    dry_run: bool = False
+    dry_run: Annotated[bool, Meta(description="check it, and change nothing")] = False
     ttl_s: Seconds | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = ParametersAccepted
+    right: ClassVar[Right | None] = Right.CONTROL
 
 
 class Ping(Command, frozen=True, kw_only=True):
     """Ask for a pong; `t` comes back as it was."""
 
-    t: Any = None
+    t: Annotated[Any, Meta(description="anything; comes back as it was")] = None
     reply: ClassVar[type[Reply]] = Pong
-
-
-# ---- pushes ----
+    right: ClassVar[Right | None] = None
 
 
 class Welcome(Push, frozen=True, kw_only=True):
     """The first frame of an authenticated socket."""
 
-    session: str
-    server: str
-    protocol: str
-    principal: str
-    tenant: str
-    heartbeat_s: float
+    session: Annotated[str, Meta(description="names this socket, in logs too")]
+    server: Annotated[str, Meta(description="the gateway's name and version")]
+    protocol: Annotated[str, Meta(description="the subprotocol in use")]
+    principal: Principal
+    tenant: Tenant
+    heartbeat_s: Annotated[float, Meta(description="seconds between the gateway's WebSocket pings")]
     limits: Limits
 
 
@@ -283,17 +298,17 @@ class Publication(Push, frozen=True, kw_only=True, rename=_WIRE):
     """
 
     sub: SubId
-    epoch: str
+    epoch: Epoch
     offset: Offset
     revision: Revision
-    batch: int
-    published_at: datetime
+    batch: Batch
+    published_at: Timestamp
     from_: Offset | UnsetType = UNSET
     revision_from: Revision | UnsetType = UNSET
-    event_time: datetime | UnsetType = UNSET
-    rows_in: int | UnsetType = UNSET
-    rows: list[dict[str, Any]] | UnsetType = UNSET
-    columns: dict[str, list[Any]] | UnsetType = UNSET
+    event_time: Timestamp | UnsetType = UNSET
+    rows_in: Annotated[int, Meta(description="rows before filtering and merging")] | UnsetType = UNSET
+    rows: Annotated[list[dict[str, Any]], Meta(description="with format `rows`")] | UnsetType = UNSET
+    columns: Annotated[dict[str, list[Any]], Meta(description="with format `columns`")] | UnsetType = UNSET
 
 
 class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
@@ -303,7 +318,7 @@ class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
     """
 
     sub: SubId
-    epoch: str
+    epoch: Epoch
     from_: Offset
     to: Offset
     reason: GapReason
@@ -312,16 +327,16 @@ class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
 class Parameters(Push, frozen=True, kw_only=True):
     """A change of a job's parameters, at each of its states; `batch` is the first micro-batch computed under it."""
 
-    job: str
+    job: JobId
     revision: Revision
     values: Values
-    changed: Values
+    changed: Annotated[dict[str, Any], Meta(description="the values that differ from the revision before")]
     state: RevisionState
     effect: Effect
-    by: str
-    at: datetime
-    batch: int | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
+    by: Principal
+    at: Timestamp
+    batch: Batch | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="why, where it was refused or taken back")] | UnsetType = UNSET
 
 
 class Job(Push, frozen=True, kw_only=True):
@@ -334,26 +349,26 @@ class SubscriptionEnded(Push, frozen=True, kw_only=True):
     """Nothing more comes for `sub`; `last_offset` is where it stood."""
 
     sub: SubId
-    reason: str
+    reason: Annotated[str, Meta(description="why it ended")]
     last_offset: Offset
 
 
 class Drain(Push, frozen=True, kw_only=True):
     """The gateway goes away at `deadline_ms`; come back after a random time within `reconnect_in_ms`."""
 
-    reconnect_in_ms: tuple[int, int]
-    deadline_ms: int
+    reconnect_in_ms: Annotated[tuple[int, int], Meta(description="least and most milliseconds to wait")]
+    deadline_ms: Annotated[int, Meta(description="milliseconds from now to the end")]
 
 
 class Error(Push, frozen=True, kw_only=True):
     """A command failed (with its `id`, where it had one). The same members as the REST API's problem (RFC 9457)."""
 
-    code: str
-    title: str
-    detail: str
+    code: Annotated[str, Meta(description="one of the error codes")]
+    title: Annotated[str, Meta(description="what the code means")]
+    detail: Annotated[str, Meta(description="what is wrong here, and what to do")]
     id: CommandId | UnsetType = UNSET
-    path: str | UnsetType = UNSET
-    errors: tuple[Fault, ...] = ()
+    path: Annotated[str, Meta(description="the field at fault")] | UnsetType = UNSET
+    errors: Annotated[tuple[Fault, ...], Meta(description="all faults, where there are several")] = ()
 
 
 ClientFrame = (
@@ -372,16 +387,7 @@ ClientFrame = (
 )
 COMMANDS: tuple[type[Command], ...] = get_args(ClientFrame)
 REPLIES: tuple[type[Reply], ...] = tuple(dict.fromkeys(command.reply for command in COMMANDS))
-PUSHES: tuple[type[Push], ...] = (
-    Welcome,
-    Publication,
-    Gap,
-    Parameters,
-    Job,
-    SubscriptionEnded,
-    Drain,
-    Error,
-)
+PUSHES: tuple[type[Push], ...] = (Welcome, Publication, Gap, Parameters, Job, SubscriptionEnded, Drain, Error)
 
 
 def tag_of(frame: type[Frame]) -> str:

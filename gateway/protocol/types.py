@@ -15,30 +15,50 @@ CommandId = Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="the clie
 SubId = Annotated[
     int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="the client's name for a subscription on its socket")
 ]
+Epoch = Annotated[str, Meta(description="names one numbering of a stream; offsets compare within an epoch only")]
 Offset = Annotated[
     int, Meta(ge=0, description="offsets count from 1 within an epoch; 0 is the position before the first")
 ]
 Revision = Annotated[
     int, Meta(ge=0, description="counts a job's accepted parameter changes; 1 is what it started with")
 ]
+Batch = Annotated[int, Meta(description="Spark's number of the micro-batch")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 JobName = Annotated[
     str,
     Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -"),
 ]
-Seconds = Annotated[float, Meta(gt=0)]
-Values = dict[str, Any]
+JobRef = Annotated[str, Meta(min_length=1, max_length=200, description="a job, by name or id")]
+StreamName = Annotated[
+    str, Meta(min_length=1, max_length=200, description="`<job>/<output>`, or `<job>` where it has one output only")
+]
+FunctionName = Annotated[str, Meta(min_length=1, max_length=200, description="a declared function")]
+ContextName = Annotated[str, Meta(min_length=1, max_length=200, description="a set of Spark settings and workers")]
+ExternalId = Annotated[str, Meta(min_length=1, max_length=200, description="the caller's own name for a run")]
+JobId = Annotated[str, Meta(description="the gateway's name for a job, never used again")]
+Principal = Annotated[str, Meta(description="who it is: a token's name")]
+Tenant = Annotated[str, Meta(description="whose it is")]
+Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
+Seconds = Annotated[float, Meta(gt=0, description="seconds")]
+Values = Annotated[dict[str, Any], Meta(description="parameters by name")]
+Columns = Annotated[tuple[str, ...], Meta(description="names of columns")]
 
 
 class Position(Struct, frozen=True, forbid_unknown_fields=True):
     """A place in a stream: the last publication seen."""
 
-    epoch: str
+    epoch: Epoch
     offset: Offset
 
 
-Since = Position | Literal["earliest", "latest"]
+Since = Annotated[
+    Position | Literal["earliest", "latest"],
+    Meta(description="after this position; or all that is retained; or only what comes"),
+]
 Condition = tuple[str, Literal["=", "!=", "<", "<=", ">", ">=", "in", "like", "is_null"], Any]
+Where = Annotated[tuple[Condition, ...], Meta(description="`[column, operator, value]`, all of which must hold")]
+Credit = Annotated[int, Meta(ge=0, description="publications that may still be sent; absent means unlimited")]
+EveryMs = Annotated[int, Meta(ge=0, description="at most one publication in so many milliseconds")]
 
 
 class Overflow(StrEnum):
@@ -160,96 +180,93 @@ class RevisionState(StrEnum):
 
 
 class Column(Struct, frozen=True):
-    """A column of a stream; `type` is Arrow's name for it."""
+    """A column of a stream."""
 
-    name: str
-    type: str
-    nullable: bool = True
+    name: Annotated[str, Meta(description="the name, as in the rows")]
+    type: Annotated[str, Meta(description="Arrow's name for the type")]
+    nullable: Annotated[bool, Meta(description="whether it may be null")] = True
 
 
 class OutputInfo(Struct, frozen=True):
-    """A named output of a function.
+    """A named output of a function."""
 
-    `key` names the columns that identify a row (update mode), `time` the column that holds its event time.
-    """
-
-    name: str
+    name: Annotated[str, Meta(description="the last part of the stream's name")]
     mode: OutputMode = OutputMode.APPEND
-    key: tuple[str, ...] = ()
-    time: str | None = None
-    description: str = ""
+    key: Annotated[tuple[str, ...], Meta(description="the columns that identify a row")] = ()
+    time: Annotated[str | None, Meta(description="the column that holds a row's event time")] = None
+    description: Annotated[str, Meta(description="what it holds, for people")] = ""
 
 
 class FunctionInfo(Struct, frozen=True, kw_only=True):
-    """A declared entry point. `parameters` is a JSON Schema (2020-12); `error` says why it could not be loaded."""
+    """A declared entry point."""
 
-    name: str
+    name: Annotated[str, Meta(description="what `run` calls it")]
     kind: FunctionKind
-    title: str = ""
-    description: str = ""
-    parameters: dict[str, Any] = {}
-    outputs: tuple[OutputInfo, ...] = ()
-    error: str | None = None
+    title: Annotated[str, Meta(description="what it does, in a line")] = ""
+    description: Annotated[str, Meta(description="what it does, at length")] = ""
+    parameters: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of its parameters")] = {}
+    outputs: Annotated[tuple[OutputInfo, ...], Meta(description="what it gives")] = ()
+    error: Annotated[str | None, Meta(description="why it could not be loaded")] = None
 
 
 class JobInfo(Struct, frozen=True, kw_only=True):
     """One run of a function in a context, as everyone sees it."""
 
-    id: str
-    name: str
-    function: str
-    context: str
+    id: JobId
+    name: Annotated[str, Meta(description="what people call it, unique among the jobs that run")]
+    function: FunctionName
+    context: ContextName
     state: JobState
     kind: FunctionKind
-    principal: str
-    tenant: str
-    created_at: datetime
-    outputs: tuple[OutputInfo, ...] = ()
-    revision: int = 0
+    principal: Principal
+    tenant: Tenant
+    created_at: Timestamp
+    outputs: Annotated[tuple[OutputInfo, ...], Meta(description="its streams")] = ()
+    revision: Annotated[int, Meta(description="of the parameters in force")] = 0
     values: Values = {}
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    reason: str | None = None
-    restarts: int = 0
-    worker: str | None = None
-    external_id: str | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    reason: Annotated[str | None, Meta(description="why it is in its state, where that needs saying")] = None
+    restarts: Annotated[int, Meta(description="how often it was started again")] = 0
+    worker: Annotated[str | None, Meta(description="the worker that it runs on")] = None
+    external_id: ExternalId | None = None
 
 
 class StreamInfo(Struct, frozen=True, kw_only=True):
     """A stream as the gateway holds it: what is retained, and who listens."""
 
-    stream: str
-    epoch: str
-    offset: int
-    job: str | None = None
-    output: str | None = None
-    first_offset: int | None = None
-    retained_bytes: int = 0
-    subscribers: int = 0
+    stream: Annotated[str, Meta(description="the name to subscribe to")]
+    epoch: Epoch
+    offset: Offset
+    job: Annotated[str | None, Meta(description="the job's id; null for the gateway's own streams")] = None
+    output: Annotated[str | None, Meta(description="which of the job's outputs")] = None
+    first_offset: Annotated[int | None, Meta(description="the oldest offset that is retained")] = None
+    retained_bytes: Annotated[int, Meta(description="what the retained publications take")] = 0
+    subscribers: Annotated[int, Meta(description="subscriptions at this moment")] = 0
     mode: OutputMode = OutputMode.APPEND
-    key: tuple[str, ...] = ()
-    time: str | None = None
-    columns: tuple[Column, ...] | None = None
+    key: Annotated[tuple[str, ...], Meta(description="the columns that identify a row")] = ()
+    time: Annotated[str | None, Meta(description="the column that holds a row's event time")] = None
+    columns: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
 
 
 class ParametersInForce(Struct, frozen=True):
     """A job's parameters at one revision."""
 
-    revision: int
+    revision: Revision
     values: Values
 
 
 class Limits(Struct, frozen=True):
     """What this socket may do; beyond it there is an error, or the close code that is named for it."""
 
-    max_frame_bytes: int
-    max_subscriptions: int
-    max_queue_bytes: int
-    max_commands_per_second: int
+    max_frame_bytes: Annotated[int, Meta(description="of a client's frame; beyond: close code 1009")]
+    max_subscriptions: Annotated[int, Meta(description="at a time; beyond: error `limit_exceeded`")]
+    max_queue_bytes: Annotated[int, Meta(description="that wait to be read; beyond: close code 4413")]
+    max_commands_per_second: Annotated[int, Meta(description="sustained; beyond: close code 4429")]
 
 
 class Fault(Struct, frozen=True):
-    """One thing that is wrong with a command: where (`$.values.threshold`), what, and what would be right."""
+    """One thing that is wrong with a command."""
 
-    path: str
-    detail: str
+    path: Annotated[str, Meta(description="where: `$.values.threshold`")]
+    detail: Annotated[str, Meta(description="what is wrong, and what would be right")]
