@@ -145,12 +145,16 @@ class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
 
 
 class ParametersAccepted(Reply, frozen=True, kw_only=True):
-    """The change is valid and has its revision; `parameters` pushes say when it is applied."""
+    """The change is valid and has its revision; `parameters` pushes say when it is applied.
+
+    `batch` is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
+    """
 
     job: JobId
     revision: Revision
     values: Values
     effect: Effect
+    batch: Batch | UnsetType = UNSET
 
 
 class Pong(Reply, frozen=True, kw_only=True):
