@@ -1,0 +1,206 @@
+"""The client's face: one method for each thing that can be asked of a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msgspec import UNSET
+
+from gateway.client.address import DEFAULT_URL, Address
+from gateway.client.backoff import Backoff
+from gateway.client.changes import Change, Watch
+from gateway.client.connection import Connection, ConnectionState
+from gateway.client.subscription import Subscription
+from gateway.protocol import frames
+from gateway.protocol.types import FunctionKind, JobInfo, JobState, Since, StopMode
+
+DEFAULT_BUFFER = 256
+#: Jobs whose events stay subscribed to after their changes are settled, so that the next change need not ask again.
+IDLE_WATCHES = 8
+
+R = TypeVar("R", bound=frames.Reply)
+
+
+def _ignore(*_: object) -> None:
+    """Nobody wants to know."""
+
+
+class Client:
+    """A connection to a gateway. Make it with `Client.connect`, and use it in `async with`.
+
+    Every method raises `RivuletError` where the gateway refuses (its `code`, `detail`, `path` and `faults` say why),
+    `TIMED_OUT` where no reply came in `reply_timeout_seconds`.
+    """
+
+    def __init__(self, connection: Connection, reply_timeout_seconds: float) -> None:
+        self._connection = connection
+        self._reply_timeout_seconds = reply_timeout_seconds
+        self._watches: dict[str, Watch] = {}
+        self._watching = asyncio.Lock()
+
+    @classmethod
+    def connect(
+        cls,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        reply_timeout_seconds: float = 10.0,
+        on_state: Callable[[ConnectionState, str], None] = _ignore,
+        on_push: Callable[[frames.Parameters | frames.Job], None] = _ignore,
+    ) -> Client:
+        """Prepare a client for the gateway at `url` (http, https, ws or wss); `async with` connects it.
+
+        `on_state` is told when the connection is live, lost (and why) or closed; `on_push` gets every `parameters` and
+        `job` frame about the jobs whose streams are subscribed to. Connecting raises `Unreachable`, or `RivuletError`
+        with code `UNAUTHENTICATED` or `FORBIDDEN`.
+        """
+        connection = Connection(Address.parse(url), token, Backoff(), on_state, on_push)
+        return cls(connection, reply_timeout_seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._connection.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._connection.stop()
+
+    @property
+    def state(self) -> ConnectionState:
+        """What the socket is doing."""
+        return self._connection.state
+
+    @property
+    def welcome(self) -> frames.Welcome:
+        """What the gateway said of itself and of this session; raises `RuntimeError` before the client is connected."""
+        if self._connection.welcome is None:
+            raise RuntimeError("the client is not connected yet: use it in `async with Client.connect(…) as client:`")
+        return self._connection.welcome
+
+    # ---- streams ----
+
+    def subscribe(self, stream: str, *, since: Since = "latest", buffer: int = DEFAULT_BUFFER) -> Subscription:
+        """Subscribe to `<job>/<output>` (or to `<job>` where it has one output) in `async with`.
+
+        `since`: `latest` (what comes from now on), `earliest` (all that is retained), or the `position` of the last
+        event that was dealt with. `buffer`: how many events may wait here before the socket is read no further.
+        """
+        if buffer < 1:
+            raise ValueError(f"buffer must be at least 1, not {buffer}")
+        return Subscription(self._connection, self._connection.number(), stream, since, buffer)
+
+    # ---- jobs ----
+
+    async def run(
+        self,
+        function: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        context: str = "default",
+        external_id: str | None = None,
+    ) -> JobInfo:
+        """Start a job; returns when it is accepted, which is before it runs."""
+
+        def command(command_id: int) -> frames.Run:
+            return frames.Run(
+                id=command_id,
+                function=function,
+                parameters=dict(parameters or {}),
+                context=context,
+                name=UNSET if name is None else name,
+                external_id=UNSET if external_id is None else external_id,
+            )
+
+        return (await self._ask(command, frames.JobReply)).job
+
+    async def stop(self, job: str, mode: StopMode = StopMode.GRACEFUL) -> JobInfo:
+        """Stop a job, by name or id."""
+        return (await self._ask(lambda n: frames.Stop(id=n, job=job, mode=mode), frames.JobReply)).job
+
+    async def get_job(self, job: str) -> JobInfo:
+        """One job, by name or id."""
+        return (await self._ask(lambda n: frames.GetJob(id=n, job=job), frames.JobReply)).job
+
+    async def list_jobs(
+        self,
+        *,
+        state: Iterable[JobState] = (),
+        function: str | None = None,
+        context: str | None = None,
+        kind: FunctionKind | None = None,
+    ) -> tuple[JobInfo, ...]:
+        """The jobs that match every filter given."""
+
+        def command(command_id: int) -> frames.ListJobs:
+            return frames.ListJobs(
+                id=command_id,
+                state=tuple(state),
+                function=UNSET if function is None else function,
+                context=UNSET if context is None else context,
+                kind=UNSET if kind is None else kind,
+            )
+
+        return (await self._ask(command, frames.Jobs)).jobs
+
+    # ---- parameters ----
+
+    async def get_parameters(self, job: str) -> frames.ParametersReply:
+        """A job's parameters in force: `revision`, `values`, and the JSON Schema that they follow."""
+        return await self._ask(lambda n: frames.GetParameters(id=n, job=job), frames.ParametersReply)
+
+    async def set_parameters(self, job: str, values: Mapping[str, Any], *, if_revision: int | None = None) -> Change:
+        """Change parameters of a running job; returns when the change is accepted. `await change.applied()` after that.
+
+        `values` holds what is to change; None brings a parameter's default back. With `if_revision` it is refused
+        (`REVISION_CONFLICT`) where the parameters are not at that revision any more.
+        """
+
+        def command(command_id: int) -> frames.SetParameters:
+            return frames.SetParameters(
+                id=command_id,
+                job=job,
+                values=dict(values),
+                if_revision=UNSET if if_revision is None else if_revision,
+            )
+
+        watch = await self._watch(job)
+        watch.asking += 1
+        try:
+            accepted = await self._ask(command, frames.ParametersAccepted)
+            return Change(accepted, watch.outcome(accepted))
+        finally:
+            watch.asking -= 1
+
+    async def ping(self) -> float:
+        """The time to the gateway and back, in seconds."""
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+        await self._ask(lambda n: frames.Ping(id=n), frames.Pong)
+        return clock() - sent
+
+    # ---- inside ----
+
+    async def _ask(self, make: Callable[[int], frames.Command], reply: type[R]) -> R:
+        return await self._connection.ask(make, reply, self._reply_timeout_seconds)
+
+    async def _watch(self, job: str) -> Watch:
+        """The job's events, subscribed to before the change is sent, so that none is missed."""
+        async with self._watching:
+            watch = self._watches.get(job)
+            if watch is None or watch.over:
+                await self._forget_idle_watches()
+                watch = Watch(self._connection.number(), job)
+                await self._connection.open(watch)
+                self._watches[job] = watch
+            return watch
+
+    async def _forget_idle_watches(self) -> None:
+        idle = [watch for watch in self._watches.values() if not watch.busy]
+        for watch in idle[: max(0, len(self._watches) - IDLE_WATCHES + 1)]:
+            del self._watches[watch.job]
+            await self._connection.close(watch)
