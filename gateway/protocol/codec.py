@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import re
 import struct
-from functools import reduce
+from collections.abc import Iterator
+from functools import cache, reduce
 from operator import or_
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import COMMANDS, PUSHES, REPLIES, ClientFrame, Error, Push, Reply, tag_of
+from gateway.protocol.frames import COMMANDS, PUSHES, REPLIES, ClientFrame, Command, Error, Push, Reply, tag_of
 from gateway.protocol.link import FromWorker, Head, ToWorker
+from gateway.protocol.types import MAX_SAFE_INTEGER
+
+
+class _Envelope(msgspec.Struct):
+    """What tells one frame from another, whatever it is of."""
+
+    type: object = None
+    id: object = None
+
 
 _encoder: Final = msgspec.json.Encoder()
 _client: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
 # With an `id` a frame of the gateway is a reply, without one a push; the two share type names (`job`, `parameters`).
 _reply: Final[msgspec.json.Decoder[Reply | Error]] = msgspec.json.Decoder(reduce(or_, (*REPLIES, Error)))
 _push: Final[msgspec.json.Decoder[Push]] = msgspec.json.Decoder(reduce(or_, PUSHES))
-_envelope: Final = msgspec.json.Decoder(msgspec.defstruct("Envelope", [("type", str, ""), ("id", object, None)]))
+_envelope: Final[msgspec.json.Decoder[_Envelope]] = msgspec.json.Decoder(_Envelope)
 _from_worker: Final[msgspec.json.Decoder[FromWorker]] = msgspec.json.Decoder(FromWorker)
 _to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorker)
 _head: Final = msgspec.json.Decoder(Head)
 _LENGTH: Final = struct.Struct("!I")
-_COMMAND_NAMES: Final = frozenset(map(tag_of, COMMANDS))
-_REPLY_NAMES: Final = frozenset(map(tag_of, REPLIES)) | {tag_of(Error)}
-_PUSH_NAMES: Final = frozenset(map(tag_of, PUSHES))
+_COMMANDS: Final[dict[str, type[Command]]] = {tag_of(command): command for command in COMMANDS}
+_REPLY_NAMES: Final = (*map(tag_of, REPLIES), tag_of(Error))
+_PUSH_NAMES: Final = tuple(map(tag_of, PUSHES))
 
 encode = _encoder.encode
 
@@ -39,12 +49,38 @@ class NotJson(ValueError):
 _FIELD: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.+)`")
 
 
-def split_path(message: str) -> tuple[str, str]:
-    """Split msgspec's message into what is wrong and where: ``("Expected `int` >= 1", "$.sub")``."""
+def explain(message: str, kind: type[msgspec.Struct]) -> tuple[str, str]:
+    """Split msgspec's message on a `kind` into what is wrong and where, and add what would be right.
+
+    ``("Expected `int` >= 1", "$.sub")``, ``("Invalid enum value 'later': use now, graceful", "$.mode")``.
+    """
     detail, _, path = message.partition(" - at `")
     path = path.rstrip("`") or "$"
-    field = _FIELD.fullmatch(detail)
-    return detail, f"{path}.{field[1]}" if field else path
+    if field := _FIELD.fullmatch(detail):
+        if path == "$":
+            known = ", ".join(f"`{name}`" for name in kind.__struct_fields__) or "nothing"
+            detail = f"{detail} (this takes: {known})"
+        return detail, f"{path}.{field[1]}"
+    if detail.startswith("Invalid enum value") and (at := re.match(r"\$\.(\w+)", path)):
+        detail = f"{detail}: use one of {', '.join(_choices(kind, at[1]))}"
+    return detail, path
+
+
+@cache
+def _choices(kind: type[msgspec.Struct], field: str) -> tuple[str, ...]:
+    """The values that the enum in a field may have."""
+    _, found = msgspec.json.schema_components([kind], ref_template="{name}")
+
+    def choices(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema.get("enum", ())
+            yield from choices(found.get(schema.get("$ref", "")))
+            yield from choices(list(schema.values()))
+        elif isinstance(schema, list):
+            for part in schema:
+                yield from choices(part)
+
+    return tuple(choices(found[kind.__name__]["properties"].get(field)))
 
 
 def decode_command(data: str | bytes) -> ClientFrame:
@@ -55,9 +91,8 @@ def decode_command(data: str | bytes) -> ClientFrame:
     try:
         return _client.decode(data)
     except msgspec.ValidationError as fault:
-        detail, path = split_path(str(fault))
-        raise CommandError.of(data, detail, path) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise CommandError.of(data, str(fault)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise NotJson(str(fault)) from None
 
 
@@ -67,22 +102,20 @@ class CommandError(RivuletError):
     id: int | None = None
 
     @classmethod
-    def of(cls, data: str | bytes, detail: str, path: str) -> CommandError:
-        """Find out what the sender meant, as far as the frame tells."""
+    def of(cls, data: str | bytes, message: str) -> CommandError:
+        """Find out what the sender meant, as far as the frame tells. Raises `NotJson` as `decode_command` does."""
         try:
             envelope = _envelope.decode(data)
-        except msgspec.ValidationError as fault:
-            if not str(fault).endswith("`$.type`"):
-                raise NotJson("a frame must be a JSON object") from None
-            envelope = None
-        kind = getattr(envelope, "type", None)
-        if envelope is not None and kind not in _COMMAND_NAMES:
-            known = ", ".join(sorted(_COMMAND_NAMES))
-            error = cls(ErrorCode.UNKNOWN_TYPE, f"`type` must be one of: {known}", "$.type")
+        except msgspec.ValidationError:
+            raise NotJson("a frame must be a JSON object") from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
+            raise NotJson(str(fault)) from None
+        name, given = envelope.type, envelope.id
+        if isinstance(name, str) and name in _COMMANDS:
+            error = cls(ErrorCode.INVALID_FRAME, *explain(message, _COMMANDS[name]))
         else:
-            error = cls(ErrorCode.INVALID_FRAME, detail, path)
-        given = getattr(envelope, "id", None)
-        if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+            error = cls(ErrorCode.UNKNOWN_TYPE, f"`type` must be one of: {', '.join(sorted(_COMMANDS))}", "$.type")
+        if type(given) is int and 1 <= given <= MAX_SAFE_INTEGER:
             error.id = given
         return error
 
@@ -105,10 +138,9 @@ def decode_from_gateway(data: str | bytes) -> Reply | Push | None:
     Raises `msgspec.DecodeError` where it is not such a frame.
     """
     envelope = _envelope.decode(data)
-    kind = getattr(envelope, "type", None)
-    if getattr(envelope, "id", None) is None:
-        return _push.decode(data) if kind in _PUSH_NAMES else None
-    return _reply.decode(data) if kind in _REPLY_NAMES else None
+    if envelope.id is None:
+        return _push.decode(data) if envelope.type in _PUSH_NAMES else None
+    return _reply.decode(data) if envelope.type in _REPLY_NAMES else None
 
 
 def decode_from_worker(data: str | bytes) -> FromWorker:

@@ -7,30 +7,66 @@ from typing import NamedTuple
 
 
 class ErrorRow(NamedTuple):
-    """What an error code means: its title, the status of its REST twin, whether the same command may be tried again."""
+    """What an error code means, its REST twin's status, what to do, whether the same command may be tried again."""
 
     title: str
     http_status: int
+    remedy: str
     retry: bool = False
 
 
 class ErrorCode(Enum):
     """Every way in which a command can fail. The member's name is the code on the wire, in lower case."""
 
-    INVALID_FRAME = ErrorRow("The command or request is not valid", 400)
-    UNKNOWN_TYPE = ErrorRow("There is no such command", 400)
-    INVALID_PARAMETERS = ErrorRow("The parameters are not valid", 422)
-    UNAUTHENTICATED = ErrorRow("Authentication is needed", 401)
-    FORBIDDEN = ErrorRow("This principal may not do that", 403)
-    NOT_FOUND = ErrorRow("There is no such thing", 404)
-    METHOD_NOT_ALLOWED = ErrorRow("This address does not take that method", 405)
-    CONFLICT = ErrorRow("The state of things does not allow it", 409)
-    REVISION_CONFLICT = ErrorRow("The parameters have changed meanwhile", 409)
-    LIMIT_EXCEEDED = ErrorRow("A limit of this socket is reached", 429)
-    NOT_IMPLEMENTED = ErrorRow("This gateway cannot do that yet", 501)
-    UNAVAILABLE = ErrorRow("What is needed for it is not there at the moment", 503, retry=True)
-    TIMED_OUT = ErrorRow("It took too long", 504, retry=True)
-    INTERNAL = ErrorRow("The gateway failed", 500, retry=True)
+    INVALID_FRAME = ErrorRow(
+        "The command or request is not valid",
+        400,
+        "Put right the field that `path` names; `detail` says what fits there.",
+    )
+    UNKNOWN_TYPE = ErrorRow("There is no such command", 400, "Use one of the commands that `detail` lists.")
+    INVALID_PARAMETERS = ErrorRow(
+        "The parameters are not valid",
+        422,
+        "Put right every field in `errors`; the function's parameter schema says what fits.",
+    )
+    UNAUTHENTICATED = ErrorRow(
+        "Authentication is needed", 401, "Show a token: as `Authorization: Bearer`, or by `authenticate`, or log in."
+    )
+    FORBIDDEN = ErrorRow(
+        "This principal may not do that",
+        403,
+        "Use a token with the right that `detail` names, or ask whoever gives them.",
+    )
+    NOT_FOUND = ErrorRow(
+        "There is no such thing", 404, "Look for the name in `list_jobs`, or in the lists of functions and streams."
+    )
+    METHOD_NOT_ALLOWED = ErrorRow(
+        "This address does not take that method", 405, "Use one of the methods that the `Allow` header lists."
+    )
+    CONFLICT = ErrorRow(
+        "The state of things does not allow it",
+        409,
+        "Look at the state that `detail` names, and wait for it or change it.",
+    )
+    REVISION_CONFLICT = ErrorRow(
+        "The parameters have changed meanwhile",
+        409,
+        "Read the parameters again, and send the change with their revision as `if_revision`.",
+    )
+    LIMIT_EXCEEDED = ErrorRow(
+        "A limit of this socket is reached", 429, "Give back what is no longer needed; `welcome` told the limits."
+    )
+    NOT_IMPLEMENTED = ErrorRow(
+        "This gateway cannot do that yet", 501, "Leave out what `path` names; `detail` says what to do meanwhile."
+    )
+    UNAVAILABLE = ErrorRow(
+        "What is needed for it is not there at the moment",
+        503,
+        "Try again a little later, longer each time.",
+        retry=True,
+    )
+    TIMED_OUT = ErrorRow("It took too long", 504, "Look whether it has happened after all, then try again.", retry=True)
+    INTERNAL = ErrorRow("The gateway failed", 500, "Try again; the gateway's log tells what went wrong.", retry=True)
 
     @property
     def wire(self) -> str:
@@ -82,10 +118,12 @@ _REASONS = {
     CloseCode.REPLACED: "another socket took this one's place",
 }
 
+#: Closed by this gateway's judgement of the client: coming back as it is would end the same way.
+FINAL_RANGE = range(4500, 5000)
 #: Registered codes after which coming back cannot help: the close was asked for, or the same frame would be refused.
-_FINAL_REGISTERED = frozenset({CloseCode.NORMAL, CloseCode.TOO_LARGE})
+FINAL_REGISTERED = (CloseCode.NORMAL, CloseCode.TOO_LARGE)
 
 
 def may_reconnect(code: int) -> bool:
     """Whether a client that was closed with `code` should come back: not after 4500-4999, 1000 and 1009."""
-    return not 4500 <= code <= 4999 and code not in _FINAL_REGISTERED
+    return code not in FINAL_RANGE and code not in FINAL_REGISTERED

@@ -7,27 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.protocol.codec import split_path
+from gateway.protocol.codec import explain
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.types import (
+    ContextName,
     Fault,
     FunctionInfo,
     FunctionKind,
+    FunctionName,
     JobInfo,
     JobState,
     Name,
+    Principal,
     Right,
     StreamInfo,
+    Tenant,
 )
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+SESSION_COOKIE = "rivulet_session"
 
 S = TypeVar("S", bound=Struct)
 
@@ -35,29 +40,29 @@ S = TypeVar("S", bound=Struct)
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong (RFC 9457). `type` is stable for a code; `path` is the field at fault, `errors` all of them."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    instance: str | None = None
-    path: str | None = None
-    errors: tuple[Fault, ...] = ()
+    type: Annotated[str, Meta(description="`/problems/<code>`")]
+    title: Annotated[str, Meta(description="what the code means")]
+    status: Annotated[int, Meta(description="the HTTP status")]
+    detail: Annotated[str, Meta(description="what is wrong here, and what to do")]
+    code: Annotated[str, Meta(description="one of the error codes, as on the socket")]
+    instance: Annotated[str | None, Meta(description="the path that was asked for")] = None
+    path: Annotated[str | None, Meta(description="the field at fault: `$.token`")] = None
+    errors: Annotated[tuple[Fault, ...], Meta(description="all faults, where there are several")] = ()
 
 
 class JobQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The filters of `list_jobs`; a job must match all that are given. `state` may be repeated."""
 
-    state: tuple[JobState, ...] = ()
-    function: Name | UnsetType = UNSET
-    context: Name | UnsetType = UNSET
+    state: Annotated[tuple[JobState, ...], Meta(description="any of these")] = ()
+    function: FunctionName | UnsetType = UNSET
+    context: ContextName | UnsetType = UNSET
     kind: FunctionKind | UnsetType = UNSET
 
 
 class ReadinessQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`?verbose` lists every check."""
+    """The options of `get_readiness`."""
 
-    verbose: bool = False
+    verbose: Annotated[bool, Meta(description="list every check")] = False
 
 
 class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,41 +72,41 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class LoginRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The token to open a browser's session with."""
 
-    token: Name
+    token: Annotated[Name, Meta(description="a bearer token")]
 
 
 class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The gateway is well. `checks` (when asked for) says what was looked at: name to finding."""
+    """The gateway is well."""
 
-    status: Literal["ok"]
-    checks: dict[str, str] | UnsetType = UNSET
+    status: Annotated[Literal["ok"], Meta(description="always `ok`: what is not well is a problem")]
+    checks: Annotated[dict[str, str], Meta(description="what was looked at, and found")] | UnsetType = UNSET
 
 
 class JobList(Struct, frozen=True):
     """The jobs that match."""
 
-    jobs: tuple[JobInfo, ...]
+    jobs: Annotated[tuple[JobInfo, ...], Meta(description="the matching jobs")]
 
 
 class FunctionList(Struct, frozen=True):
     """What workers have declared; a function that could not be loaded carries its `error`."""
 
-    functions: tuple[FunctionInfo, ...]
+    functions: Annotated[tuple[FunctionInfo, ...], Meta(description="all functions")]
 
 
 class StreamList(Struct, frozen=True):
     """The streams that the gateway holds."""
 
-    streams: tuple[StreamInfo, ...]
+    streams: Annotated[tuple[StreamInfo, ...], Meta(description="all streams")]
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True):
-    """Who the caller is; `authentication` is `none` where the gateway asks nobody for a token."""
+    """Who the caller is."""
 
-    principal: str
-    tenant: str
-    rights: tuple[Right, ...]
-    authentication: Literal["none", "token"]
+    principal: Principal
+    tenant: Tenant
+    rights: Annotated[tuple[Right, ...], Meta(description="what the caller may do")]
+    authentication: Annotated[Literal["none", "token"], Meta(description="whether the gateway asks for tokens")]
 
 
 class Route(NamedTuple):
@@ -212,7 +217,7 @@ def read_query(kind: type[S], pairs: Iterable[tuple[str, str]]) -> S:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as fault:
-        raise _invalid(fault, kind) from None
+        raise RivuletError(ErrorCode.INVALID_FRAME, *explain(str(fault), kind)) from None
 
 
 def read_body(kind: type[S], body: bytes) -> S:
@@ -220,12 +225,6 @@ def read_body(kind: type[S], body: bytes) -> S:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as fault:
-        raise _invalid(fault, kind) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise RivuletError(ErrorCode.INVALID_FRAME, *explain(str(fault), kind)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise RivuletError(ErrorCode.INVALID_FRAME, f"the body must be JSON: {fault}", "$") from None
-
-
-def _invalid(fault: msgspec.ValidationError, kind: type[Struct]) -> RivuletError:
-    detail, path = split_path(str(fault))
-    known = ", ".join(f"`{name}`" for name in kind.__struct_fields__) or "nothing"
-    return RivuletError(ErrorCode.INVALID_FRAME, f"{detail} (this takes: {known})", path)
