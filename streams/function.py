@@ -14,7 +14,7 @@ from gateway.protocol.types import FunctionInfo, FunctionKind, OutputInfo, Outpu
 from streams.errors import DeclarationError
 from streams.outputs import Output, resolve_outputs
 from streams.parameters import NoParameters, Parameters
-from streams.results import batch_tables, stream_tables
+from streams.results import batch_tables, stream_tables, streaming_frame
 
 if TYPE_CHECKING:
     from reactivex import Observable
@@ -46,18 +46,17 @@ class Function(Generic[P]):
         self.module: str = plain.__module__
         self.title = title.strip().rstrip(".")
         self.description = description.strip()
-        if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
-            raise DeclarationError(
-                f"{self.name}: `parameters` must be a class derived from streams.Parameters, not {parameters!r}"
-            )
+        _expect_parameters_class(self.name, parameters)
         self.parameters: type[P] = parameters
         self.outputs: tuple[OutputInfo, ...] = resolve_outputs(self.name, outputs, mode)
+        self.origin = f"{plain.__code__.co_filename}, line {plain.__code__.co_firstlineno}"
         self._plain = plain
         expect_arguments(plain, self._arguments("spark"), f"@{self.kind}")
         self.__doc__ = plain.__doc__
         self.__wrapped__ = plain
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the plain function."""
         return self._plain(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -65,7 +64,8 @@ class Function(Generic[P]):
 
     @property
     def info(self) -> FunctionInfo:
-        """What the outside sees. Raises `DeclarationError` where the declaration is not complete."""
+        """What the outside sees. Raises `DeclarationError` where the declaration does not hold together."""
+        self.parameters.try_defaults()
         return FunctionInfo(
             name=self.name,
             kind=self.kind,
@@ -96,8 +96,7 @@ class StreamFunction(Function[P]):
         trigger_ms: int,
     ) -> None:
         super().__init__(plain, parameters, outputs, output_mode)
-        if not isinstance(trigger_ms, int) or isinstance(trigger_ms, bool) or trigger_ms < 0:
-            raise DeclarationError(f"{self.name}: `trigger_ms` is a whole number of milliseconds >= 0: {trigger_ms!r}")
+        _expect_trigger(self.name, trigger_ms)
         self.output_mode = output_mode
         self.trigger_ms = trigger_ms
         self._each_batch: BatchPart | None = None
@@ -119,7 +118,7 @@ class StreamFunction(Function[P]):
         return super().info
 
     def each_batch(self, part: BatchPartT) -> BatchPartT:
-        """Declare the per-batch part: `(df, parameters)` to a DataFrame, an Arrow table, or a mapping of output to either.
+        """Declare the per-batch part: `(df, parameters)` to a DataFrame, an Arrow table, or a mapping of output to one.
 
         Live parameters act here: `parameters` is the one snapshot under which the whole micro-batch is computed.
         Where the query keeps state, take in every partition of `df` (no bare `limit`), or Spark fails the batch.
@@ -152,8 +151,6 @@ class StreamFunction(Function[P]):
 
     def build(self, spark: SparkSession, parameters: P) -> DataFrame:
         """The streaming DataFrame. Raises `ResultError` where the function returns something else."""
-        from streams.results import streaming_frame
-
         return streaming_frame(self.name, self._call(self._plain, spark, parameters))
 
     def evaluate(self, df: DataFrame, parameters: P) -> dict[str, pa.Table]:
@@ -179,6 +176,16 @@ class BatchFunction(Function[P]):
         """
         result = self._call(self._plain, spark, parameters)
         return batch_tables(self.name, [output.name for output in self.outputs], result)
+
+
+def _expect_parameters_class(function: str, given: object) -> None:
+    if not (isinstance(given, type) and issubclass(given, Parameters)):
+        raise DeclarationError(f"{function}: `parameters` is a class derived from streams.Parameters, not {given!r}")
+
+
+def _expect_trigger(function: str, given: object) -> None:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise DeclarationError(f"{function}: `trigger_ms` is a whole number of milliseconds >= 0, not {given!r}")
 
 
 def expect_arguments(part: Callable[..., Any], names: tuple[str, ...], decorator: str) -> None:

@@ -18,7 +18,7 @@ _current: ContextVar[JobContext] = ContextVar("rivulet_job")
 
 @dataclass(frozen=True)
 class JobContext:
-    """One job: its `name`, a durable `directory` of its own that survives restarts, a `logger` whose lines go to `$logs`.
+    """One job: its `name`, a `directory` of its own that survives restarts, a `logger` whose lines go to `$logs`.
 
     The runtime sets it around every call into a function, on whatever thread that call is made.
     """

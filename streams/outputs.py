@@ -27,9 +27,11 @@ class Output:
     description: str = ""
 
 
-def resolve_outputs(function: str, outputs: Sequence[Output | str], mode: OutputMode) -> tuple[OutputInfo, ...]:
+def resolve_outputs(
+    function: str, outputs: Sequence[Output | str] | object, mode: OutputMode
+) -> tuple[OutputInfo, ...]:
     """Check the declared outputs of `function` and fill in its `mode`. Raises `DeclarationError`."""
-    if isinstance(outputs, str | Output) or not outputs:
+    if not isinstance(outputs, list | tuple) or not outputs:
         raise DeclarationError(f"{function}: `outputs` is a list with at least one output: outputs=[Output('name')]")
     resolved = tuple(_resolve(function, Output(each) if isinstance(each, str) else each, mode) for each in outputs)
     names = [each.name for each in resolved]
@@ -39,10 +41,11 @@ def resolve_outputs(function: str, outputs: Sequence[Output | str], mode: Output
     return resolved
 
 
-def _resolve(function: str, output: Output, mode: OutputMode) -> OutputInfo:
+def _resolve(function: str, output: object, mode: OutputMode) -> OutputInfo:
     if not isinstance(output, Output):
         raise DeclarationError(f"{function}: an output is an Output(...) or a name, not {output!r}")
-    if not isinstance(output.name, str) or not _NAME.fullmatch(output.name):
+    name: object = output.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DeclarationError(
             f"{function}: output {output.name!r} needs a name of letters, digits, . _ - that starts with a letter"
         )

@@ -17,7 +17,7 @@ def streaming_frame(function: str, result: Any) -> DataFrame:
         raise ResultError(f"{function} must return a streaming DataFrame (spark.readStream...), not {_kind(result)}")
     if not result.isStreaming:
         raise ResultError(
-            f"{function} returned a DataFrame that does not stream: read with spark.readStream, or declare it with @batch"
+            f"{function} returned a DataFrame that does not stream: use spark.readStream, or declare it with @batch"
         )
     return result
 
