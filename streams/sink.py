@@ -1,0 +1,145 @@
+"""What `foreachBatch` calls: one micro-batch becomes numbered publications."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+
+from gateway.protocol.link import Head
+from gateway.protocol.types import OutputInfo
+from streams.journal import Batch, Journal
+from streams.outbox import Outbox
+from streams.parameters import Parameters
+from streams.pipes import PipedOutput
+from streams.publications import event_time, frame, joined, slices_of
+from streams.revisions import Revisions, Snapshot
+from streams.tail import Tail
+
+P = TypeVar("P", bound=Parameters)
+Tables = dict[str, pa.Table]
+
+
+class Stopped(Exception):
+    """The job is being stopped: this micro-batch is left for its next start."""
+
+
+class Sink(Generic[P]):
+    """Numbers and hands over the micro-batches of one job, one at a time.
+
+    The order makes a batch exact across any crash: pin its revision and its offsets (journal), evaluate, settle how
+    many publications it has (journal), let them out, and end only when the gateway has them. So whatever the gateway
+    does not hold at a crash is replayed under the same numbers.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        outputs: tuple[OutputInfo, ...],
+        pipes: Mapping[str, PipedOutput],
+        revisions: Revisions[P],
+        journal: Journal,
+        tails: Mapping[str, Tail],
+        outbox: Outbox,
+    ) -> None:
+        self._job = job
+        self._outputs = outputs
+        self._pipes = pipes
+        self._revisions = revisions
+        self._journal = journal
+        self._tails = tails
+        self._outbox = outbox
+        self._state = threading.Condition()
+        self._running: int | None = None
+        self._stopping = False
+        self._closed = False
+        self.last_batch = journal.last_batch
+        #: What a batch failed with, for the job's reason.
+        self.failure: Exception | None = None
+
+    def run(self, batch: int, evaluate: Callable[[Snapshot[P]], Tables]) -> None:
+        """Evaluate a batch and publish what it gives. Raises `Stopped`, and whatever the author's code raises."""
+        with self._state:
+            if self._stopping or self._closed:
+                raise Stopped
+            self._running = batch
+        try:
+            entry = self._journal.begin(batch, self._revisions.current.revision)
+            tables = self._through_pipes(evaluate(self._revisions.take(entry.revision)))
+            self._hand_over(entry, tables)
+            if not self._outbox.await_received(self._job, entry.last):
+                raise Stopped
+            self.last_batch = batch
+        except Exception as fault:
+            self.failure = fault
+            raise
+        finally:
+            with self._state:
+                self._running = None
+                self._state.notify_all()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Begin no further batch; wait for the running one. False where it does not end in time."""
+        with self._state:
+            self._stopping = True
+            return self._state.wait_for(lambda: self._running is None, timeout_seconds)
+
+    def close(self) -> None:
+        """Publish nothing any more, not even what is being evaluated."""
+        with self._state:
+            self._closed = True
+        self._outbox.release(self._job)
+        for pipe in self._pipes.values():
+            pipe.close()
+
+    def _through_pipes(self, tables: Tables) -> dict[str, list[pa.Table]]:
+        out: dict[str, list[pa.Table]] = {}
+        for output in self._outputs:
+            table = tables[output.name]
+            pipe = self._pipes.get(output.name)
+            out[output.name] = [table] if pipe is None else pipe.push(table)
+        return out
+
+    def _hand_over(self, entry: Batch, tables: dict[str, list[pa.Table]]) -> None:
+        cut = {output: _cut(entry.count(output), given) for output, given in tables.items()}
+        with self._state:
+            if self._closed:
+                raise Stopped
+            self._journal.end(entry, {output: entry.count(output) or len(slices) for output, slices in cut.items()})
+            now = datetime.now(UTC)
+            self._revisions.handed_over(entry.revision, entry.batch, now)
+            for output in self._outputs:
+                self._append(entry, output, cut[output.name], now)
+
+    def _append(self, entry: Batch, output: OutputInfo, slices: list[pa.Table], now: datetime) -> None:
+        tail = self._tails[output.name]
+        for index, table in enumerate(slices):
+            offset = entry.first[output.name] + index
+            if offset < tail.next_offset:
+                continue  # the query was started anew in this process, and the batch had left before
+            head = Head(
+                job=self._job,
+                output=output.name,
+                epoch=tail.epoch,
+                offset=offset,
+                revision=entry.revision,
+                batch=entry.batch,
+                published_at=now,
+                slice=index,
+                slices=len(slices),
+                event_time=event_time(table, output.time),
+            )
+            tail.append(offset, frame(head, table))
+        self._outbox.published(self._job, output.name)
+
+
+def _cut(settled: int | None, tables: list[pa.Table]) -> list[pa.Table]:
+    """The publications of one output: where a former life settled how many there are, as many again.
+
+    A pipe that lost what it remembered may give nothing for a batch that had given something: those offsets are left
+    out, and where nobody has them they are a gap.
+    """
+    return slices_of(joined(tables), settled or None) if tables else []
