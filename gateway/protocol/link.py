@@ -9,7 +9,7 @@ What the worker owns: epochs, offsets and parameter revisions of its jobs. What 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -57,7 +57,7 @@ class JobReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: tuple[OutputInfo, ...]
     revision: Revision
     values: Values
-    schema: dict[str, object]
+    schema: dict[str, Any]
     streams: tuple[StreamReport, ...] = ()
     applied_revision: Revision = 0
     applied_batch: int = -1

@@ -196,7 +196,7 @@ def _list_fields(kind: type[Struct]) -> frozenset[str]:
 
 
 def _flags(kind: type[Struct]) -> frozenset[str]:
-    return frozenset(f.name for f in msgspec.structs.fields(kind) if f.type is bool)
+    return frozenset(f.name for f in msgspec.structs.fields(kind) if isinstance(f.default, bool))
 
 
 def read_query(kind: type[S], pairs: Iterable[tuple[str, str]]) -> S:

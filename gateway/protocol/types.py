@@ -26,7 +26,12 @@ Batch = Annotated[int, Meta(description="Spark's number of the micro-batch")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 JobName = Annotated[
     str,
-    Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -"),
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)",
+        description="letters, digits, . _ -",
+    ),
 ]
 JobRef = Annotated[str, Meta(min_length=1, max_length=200, description="a job, by name or id")]
 StreamName = Annotated[
