@@ -65,7 +65,7 @@ def project(tmp_path: Path) -> Path:
         "gateway/__init__.py": "",
         "gateway/cli.py": CLI,
         "streams/__init__.py": "",
-        "streams/java.py": "import os, sys\nsys.exit('NO_JAVA' in os.environ)\n",
+        "streams/java.py": "import os, sys\nsys.exit(3 if 'NO_JAVA' in os.environ else 0)\n",
         "streams/archive.py": "print('archive made')\n",
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

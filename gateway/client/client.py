@@ -20,6 +20,9 @@ from gateway.protocol.types import FunctionKind, JobInfo, JobState, Since, StopM
 DEFAULT_BUFFER = 256
 #: Jobs whose events stay subscribed to after their changes are settled, so that the next change need not ask again.
 IDLE_WATCHES = 8
+#: A little longer than the gateway itself waits for a worker.
+START_TIMEOUT_SECONDS = 130.0
+STOP_TIMEOUT_SECONDS = 60.0
 
 R = TypeVar("R", bound=frames.Reply)
 
@@ -103,8 +106,9 @@ class Client:
         name: str | None = None,
         context: str = "default",
         external_id: str | None = None,
+        timeout: float = START_TIMEOUT_SECONDS,  # noqa: ASYNC109 - the gateway answers in its own time
     ) -> JobInfo:
-        """Start a job; returns when it is accepted, which is before it runs."""
+        """Start a job; returns when a worker has taken it, which is before its first batch. `timeout` in seconds."""
 
         def command(command_id: int) -> frames.Run:
             return frames.Run(
@@ -116,11 +120,17 @@ class Client:
                 external_id=UNSET if external_id is None else external_id,
             )
 
-        return (await self._ask(command, frames.JobReply)).job
+        return (await self._ask(command, frames.JobReply, timeout)).job
 
-    async def stop(self, job: str, mode: StopMode = StopMode.GRACEFUL) -> JobInfo:
-        """Stop a job, by name or id."""
-        return (await self._ask(lambda n: frames.Stop(id=n, job=job, mode=mode), frames.JobReply)).job
+    async def stop(
+        self,
+        job: str,
+        mode: StopMode = StopMode.GRACEFUL,
+        *,
+        timeout: float = STOP_TIMEOUT_SECONDS,  # noqa: ASYNC109 - as long as the running batch may take
+    ) -> JobInfo:
+        """Stop a job, by name or id; returns when it has stopped. `timeout` in seconds."""
+        return (await self._ask(lambda n: frames.Stop(id=n, job=job, mode=mode), frames.JobReply, timeout)).job
 
     async def get_job(self, job: str) -> JobInfo:
         """One job, by name or id."""
@@ -185,8 +195,10 @@ class Client:
 
     # ---- inside ----
 
-    async def _ask(self, make: Callable[[int], frames.Command], reply: type[R]) -> R:
-        return await self._connection.ask(make, reply, self._reply_timeout_seconds)
+    async def _ask(
+        self, make: Callable[[int], frames.Command], reply: type[R], timeout_seconds: float | None = None
+    ) -> R:
+        return await self._connection.ask(make, reply, timeout_seconds or self._reply_timeout_seconds)
 
     async def _watch(self, job: str) -> Watch:
         """The job's events, subscribed to before the change is sent, so that none is missed."""

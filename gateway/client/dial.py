@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from ssl import SSLError
 
@@ -63,7 +64,7 @@ async def dial(address: Address, token: str | None) -> tuple[ClientConnection, f
     except SSLError as fault:
         raise Unreachable(address, f"the encrypted connection failed ({fault.reason or fault})") from None
     except OSError as fault:
-        raise Unreachable(address, fault.strerror or str(fault)) from None
+        raise Unreachable(address, os.strerror(fault.errno) if fault.errno else str(fault)) from None
     except InvalidHandshake as fault:
         raise Unreachable(address, f"what answers there is no gateway ({fault})") from None
     try:

@@ -1,0 +1,5 @@
+"""`python -m gateway.cli` is `rivulet`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,164 @@
+"""Showing a stream: as JSON lines, or as a table that is painted over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.cli.exits import Exit
+from gateway.cli.output import note, print_line, table_of
+from gateway.cli.output import progress as note_progress
+from gateway.cli.rest import get
+from gateway.client import Client, Gap, Publication
+from gateway.protocol.rest import StreamList
+from gateway.protocol.states import JOB, is_final
+from gateway.protocol.types import JobInfo, JobState, OutputInfo, OutputMode, Position, Since
+
+TABLE_ROWS = 20
+
+
+class Rows:
+    """The rows that stand for a stream now, by its output mode: the last ones, the newest by key, or the last batch."""
+
+    def __init__(self, output: OutputInfo | None) -> None:
+        self._mode = output.mode if output else OutputMode.APPEND
+        self._key = output.key if output else ()
+        self._rows: OrderedDict[Any, dict[str, Any]] = OrderedDict()
+        self._taken = 0
+
+    def take(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Enter a publication's rows."""
+        if self._mode is OutputMode.COMPLETE:
+            self._rows.clear()
+        for row in rows:
+            self._taken += 1
+            keyed = bool(self._key) and self._mode is not OutputMode.APPEND
+            key = tuple(repr(row.get(name)) for name in self._key) if keyed else self._taken
+            self._rows[key] = row
+            if not keyed and len(self._rows) > TABLE_ROWS:
+                self._rows.popitem(last=False)
+
+    def table(self) -> Any:
+        """The newest of them as a table."""
+        rows = list(self._rows.values())[-TABLE_ROWS:]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        return table_of(columns, ([row.get(name) for name in columns] for row in rows))
+
+
+@dataclass
+class Progress:
+    """How far a stream was shown, and how far it is to be shown (None: as long as it goes on)."""
+
+    shown: Position | None = None
+    last: Position | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether all was shown that there will be."""
+        if self.last is None:
+            return False
+        nothing = self.last.offset == 0
+        shown = self.shown is not None and self.shown.epoch == self.last.epoch and self.shown.offset >= self.last.offset
+        return nothing or shown
+
+
+async def show_stream(
+    client: Client,
+    stream: str,
+    *,
+    since: Since,
+    lines: bool,
+    count: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Show a stream until `count` publications came, `progress` is done, or it ends."""
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    progress = progress or Progress()
+    rows = Rows(await _output(client, stream))
+    seen = 0
+    async with client.subscribe(stream, since=since) as subscription:
+        note_progress(f"waiting for {stream}, Ctrl-C to leave")
+        with nullcontext() if lines else Live(console=Console(), refresh_per_second=8) as live:
+            async for event in subscription:
+                if lines:
+                    print_line(line_of(event))
+                if isinstance(event, Gap):
+                    note(f"gap: {event.missing} publications will never come ({event.reason})")
+                else:
+                    rows.take(event.rows)
+                    seen += 1
+                    if live is not None:
+                        live.update(Group(rows.table(), footer(event)))
+                progress.shown = event.position
+                if seen == count or progress.done:
+                    return
+    note(f"{stream} ended: {subscription.ended}")
+
+
+def footer(event: Publication) -> str:
+    """What there is to say of the newest publication."""
+    lag_ms = max(0.0, event.lag_seconds * 1000)
+    return f"batch {event.batch} · revision {event.revision} · offset {event.offset} · {lag_ms:.0f} ms behind"
+
+
+def line_of(event: Publication | Gap) -> dict[str, Any]:
+    """An event as a JSON line: the wire's names, without what belongs to the socket."""
+    if isinstance(event, Gap):
+        span = {"from": event.first_offset, "to": event.offset}
+        return {"type": "gap", "stream": event.stream, "epoch": event.epoch, **span, "reason": event.reason}
+    span = {} if event.first_offset == event.offset else {"from": event.first_offset}
+    return {
+        "type": "publication",
+        "stream": event.stream,
+        "epoch": event.epoch,
+        **span,
+        "offset": event.offset,
+        "revision": event.revision,
+        "batch": event.batch,
+        "published_at": event.published_at,
+        "rows": event.rows,
+    }
+
+
+async def _output(client: Client, stream: str) -> OutputInfo | None:
+    """What the job says of the output; None for a stream that is no job's output."""
+    job, _, name = stream.partition("/")
+    if job.startswith("$") or name.startswith("$"):
+        return None
+    outputs = (await client.get_job(job)).outputs
+    return next((output for output in outputs if output.name == name or (not name and len(outputs) == 1)), None)
+
+
+async def follow_job(client: Client, job: JobInfo, gateway: str, token: str | None, *, lines: bool) -> int:
+    """Show a job's first output until the job ends, all of it; the exit code tells how it ended."""
+    if not job.outputs:
+        return await _ended(client, job)
+    output = job.outputs[0].name
+    progress = Progress()
+    stream = f"{job.id}/{output}"
+    async with asyncio.TaskGroup() as group:
+        shown = group.create_task(show_stream(client, stream, since="earliest", lines=lines, progress=progress))
+        code = await _ended(client, job)
+        streams = (await asyncio.to_thread(get, gateway, token, "/api/v1/streams", StreamList)).streams
+        found = (each for each in streams if each.job == job.id and each.output == output)
+        progress.last = next((Position(each.epoch, each.offset) for each in found), Position("", 0))
+        if progress.done:
+            shown.cancel()
+    return code
+
+
+async def _ended(client: Client, job: JobInfo) -> int:
+    """Wait for the job's end."""
+    async with client.subscribe(f"{job.id}/$events", since="earliest") as events:
+        async for event in events:
+            for row in event.rows if isinstance(event, Publication) else ():
+                if row["kind"] == "job" and is_final(JOB, JobState(row["state"])):
+                    note(f"{job.name} is {row['state']}" + (f": {row['reason']}" if row["reason"] else ""))
+                    return Exit.OK if row["state"] == JobState.FINISHED else Exit.FAILED
+    return Exit.FAILED  # forgotten by the gateway before its end was seen

@@ -1,0 +1,81 @@
+"""What goes to stdout (results) and to stderr (what is going on)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+
+def note(text: str) -> None:
+    """Say what is going on, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def progress(text: str) -> None:
+    """Like `note`, but only when somebody watches: quiet in scripts and pipes."""
+    if sys.stderr.isatty():
+        note(text)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs: indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_line(value: Any) -> None:
+    """A result for programs, one JSON value a line, at once."""
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
+def cell(value: Any) -> str:
+    """A value as it stands in a table."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        case str():
+            return value
+        case _:
+            return msgspec.json.encode(value).decode()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """A result for people; `empty` says what to do where there is nothing to show."""
+    from rich.console import Console
+
+    table = table_of(columns, rows)
+    if table.row_count:
+        Console().print(table)
+    else:
+        note(empty)
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
+    """A `rich` table; numbers stand to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(columns):
+        values = [row[index] for row in rows if row[index] is not None]
+        numeric = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table
+
+
+def show_values(values: Mapping[str, Any]) -> str:
+    """Parameters on one line."""
+    return ", ".join(f"{name} = {cell(value)}" for name, value in values.items()) or "no parameters"

@@ -1,0 +1,64 @@
+"""`rivulet tail`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.options import GATEWAY, Gateway, Token, with_client
+
+if TYPE_CHECKING:
+    from gateway.client import Client
+    from gateway.protocol.types import Since
+
+
+def tail(
+    stream: Annotated[
+        str,
+        typer.Argument(metavar="STREAM", help="`job/output`, or `job` where it has one output."),
+    ],
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="One JSON line for each publication or gap; so it is in a pipe.")
+    ] = False,
+    since: Annotated[
+        str, typer.Option(metavar="SINCE", help="latest, earliest, or EPOCH:OFFSET (the last one seen).")
+    ] = "latest",
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Leave after N publications.")] = None,
+    gateway: Gateway = GATEWAY,
+    token: Token = None,
+) -> None:
+    """Show a stream as it comes: a live table, or JSON lines. Goes on by itself after a lost connection.
+
+    \b
+    rivulet tail host_metrics/anomalies
+    rivulet tail host_metrics/metrics --since earliest --count 1 --jsonl | jq '.rows[].metric'
+    rivulet tail 'host_metrics/$events' --since earliest
+    """
+    import sys
+
+    from gateway.cli.follow import show_stream
+
+    position = parse_since(since)
+    lines = jsonl or not sys.stdout.isatty()
+
+    async def work(client: Client) -> None:
+        await show_stream(client, stream, since=position, count=count, lines=lines)
+
+    try:
+        with_client(gateway, token, work)
+    except KeyboardInterrupt:  # the usual way to leave
+        return
+
+
+def parse_since(text: str) -> Since:
+    """`latest`, `earliest` or `EPOCH:OFFSET`; raises `UsageError` for anything else."""
+    from gateway.cli.exits import UsageError
+    from gateway.protocol.types import Position
+
+    if text == "latest" or text == "earliest":
+        return text  # type: ignore[return-value] # a literal by the line before
+    epoch, colon, offset = text.rpartition(":")
+    if not colon or not epoch or not offset.isdigit():
+        raise UsageError(f"--since {text!r}: write latest, earliest, or EPOCH:OFFSET as a publication carries them")
+    return Position(epoch, int(offset))

@@ -1,0 +1,41 @@
+"""What a gateway and the workers of its machine share: a socket to dial in to, and a secret."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.settings import Settings
+
+
+def link_socket(settings: Settings) -> Path:
+    """Where local workers dial in."""
+    return settings.data_path / "link.sock"
+
+
+def link_secret(settings: Settings) -> str:
+    """The secret that workers show; made where there is none yet. Raises `OSError`."""
+    if settings.link_secret_file is not None:
+        return Path(settings.link_secret_file).read_text().strip()
+    return read_or_make_secret(settings.data_path / "link.secret")
+
+
+def read_or_make_secret(path: Path) -> str:
+    """The secret in the file. Where there is none one is made, readable by its owner only.
+
+    Two processes that come at once get the same: the file appears whole, and the first one stays.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    try:
+        draft.write_text(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    return path.read_text().strip()
