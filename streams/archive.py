@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +78,8 @@ def _base_path(path: Path) -> Path:
 
 
 def _make(java: Java, path: Path) -> None:
+    for left in path.parent.glob("making-*"):  # by one that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:
         made = Path(folder) / path.name
         # The archive goes on top of one with Java's own classes. A runtime from PyPI comes without: make that first.
@@ -88,17 +92,19 @@ def _make(java: Java, path: Path) -> None:
             ]
             subprocess.run(dump, check=True, capture_output=True, timeout=TRAINING_TIMEOUT_SECONDS)  # noqa: S603
         train = [sys.executable, "-m", "streams.archive", "--train", str(made)]
-        done = subprocess.run(  # noqa: S603
-            train,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TRAINING_TIMEOUT_SECONDS,
-            check=False,
-            env=dict(os.environ, JAVA_HOME=str(java.home)),
-        )
-        if done.returncode != 0 or not made.exists():
-            raise OSError(f"the training run ended with exit code {done.returncode}: {done.stderr[-2000:]}")
+        said = Path(folder) / "said"
+        environ = dict(os.environ, JAVA_HOME=str(java.home))
+        with said.open("wb") as stderr:
+            # It reads the pipe and ends when this process does.
+            training = subprocess.Popen(train, stdin=subprocess.PIPE, stderr=stderr, env=environ)  # noqa: S603
+        try:
+            training.wait(TRAINING_TIMEOUT_SECONDS)
+        finally:
+            training.kill()
+            training.wait()
+        if training.returncode != 0 or not made.exists():
+            told = said.read_text(errors="replace")[-2000:]
+            raise OSError(f"the training run ended with exit code {training.returncode}: {told}")
         if _base_path(made).exists():
             _base_path(made).replace(_base_path(path))
         made.replace(path)
@@ -173,8 +179,14 @@ def _exercise(spark: Any, folder: Path) -> None:
     query.stop()
 
 
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def _main(arguments: list[str]) -> int:
     if arguments[:1] == ["--train"]:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         _train(Path(arguments[1]))
         return 0
     logging.basicConfig(format="%(message)s")

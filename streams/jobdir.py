@@ -63,16 +63,16 @@ class JobDirectory:
         self._write(described)
         return described
 
-    def journal(self, described: JobFile, outputs: list[str]) -> tuple[Journal, str]:
+    def journal(self, described: JobFile, outputs: list[str], *, checkpointed: bool) -> tuple[Journal, str]:
         """The journal, and the epoch of the job's outputs.
 
-        Where journal and checkpoint do not tell of the same batches (one was lost or moved), numbering cannot go on:
-        the journal is set aside and a new epoch begins.
+        `checkpointed`: Spark keeps a checkpoint of the job. Where journal and checkpoint do not tell of the same
+        batches (one was lost or moved), numbering cannot go on: the journal is set aside and a new epoch begins.
         """
         file = self.path / "journal.jsonl"
         journal = Journal(file, outputs)
-        planned, committed = _newest(self.checkpoint / "offsets"), _newest(self.checkpoint / "commits")
-        if committed <= journal.last_batch <= planned:
+        planned = _newest(self.checkpoint / "offsets")
+        if not checkpointed or self.last_commit() <= journal.last_batch <= planned:
             return journal, described.epoch
         log.warning(
             "%s: the journal ends with batch %d, the checkpoint with %d: a new epoch begins",
@@ -87,9 +87,9 @@ class JobDirectory:
         self._write(described)
         return Journal(file, outputs), described.epoch
 
-    def committed(self, batch: int) -> bool:
-        """Whether Spark has committed a micro-batch."""
-        return batch < 0 or (self.checkpoint / "commits" / str(batch)).exists()
+    def last_commit(self) -> int:
+        """The last micro-batch that Spark has committed; -1 where there is none."""
+        return _newest(self.checkpoint / "commits")
 
     def close(self) -> None:
         """Let go of the directory."""

@@ -51,6 +51,8 @@ class Journal:
             read = msgspec.convert(record, Batch) if "first" in record else None
             if read is not None:
                 self._batches[read.batch] = read
+                for output in self._next:  # an output that the function has got since
+                    read.first.setdefault(output, self._next[output])
                 self._settle(read)
             else:
                 end = msgspec.convert(record, _End)
@@ -66,6 +68,11 @@ class Journal:
     def next_offset(self, output: str) -> int:
         """The offset that the next publication of `output` gets."""
         return self._next[output]
+
+    def resume_offset(self, output: str, committed: int) -> int:
+        """The offset with which a new life goes on, where `committed` is the last batch that will not be replayed."""
+        newest = self._batches.get(self.last_batch)
+        return self._next[output] if newest is None or newest.batch <= committed else newest.first[output]
 
     def get(self, batch: int) -> Batch | None:
         """What is known of a batch; None where it has not begun, or is long over."""

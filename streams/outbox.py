@@ -41,8 +41,11 @@ class Outbox:
 
     def open(self, job: str, output: str, tail: Tail) -> None:
         """Serve a stream from now on."""
+        key = stream_key(job, output)
         with self._lock:
-            self._tails[stream_key(job, output)] = tail
+            self._tails[key] = tail
+            self._cursors.pop(key, None)
+            self._received.pop(key, None)
             self._released.discard(job)
         self.published(job, output)
 

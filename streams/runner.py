@@ -28,9 +28,9 @@ from streams.own import OwnStream, new_epoch
 from streams.pipes import PipedOutput
 from streams.progress import PROGRESS, Progress
 from streams.reasons import reason_of
-from streams.revisions import Recorded, Revisions
+from streams.revisions import Recorded, Revisions, Snapshot
 from streams.session import STOP_TIMEOUT_SECONDS
-from streams.sink import Sink
+from streams.sink import Sink, Tables
 from streams.tail import Tail
 
 log = logging.getLogger("rivulet.worker")
@@ -60,6 +60,8 @@ class Job(ABC):
     Raises `Faults`, `InUse`, `ValueError`, `BrokenRecords`, `msgspec.MsgspecError`, `PipeFailed`.
     """
 
+    _checkpointed: bool
+
     def __init__(self, start: StartJob, function: Function[Any], directory: JobDirectory, around: Surroundings) -> None:
         self.id = start.job
         self._start = start
@@ -79,11 +81,12 @@ class Job(ABC):
             first = Recorded(revision=1, values=start.values, changed={}, by=start.principal, at=start.created_at)
             self.revisions = Revisions(self.id, function.parameters, directory.parameters, first, around.outbox.control)
             names = [output.name for output in function.outputs]
-            self._journal, epoch = directory.journal(described, names)
+            self._journal, epoch = directory.journal(described, names, checkpointed=self._checkpointed)
+            done = directory.last_commit()
             tell = self._published
             self.progress = OwnStream(self.id, PROGRESS, start.positions, tell)
             self._logs_stream = OwnStream(self.id, LOGS, start.positions, tell)
-            self.tails = {name: Tail(epoch, self._journal.next_offset(name)) for name in names}
+            self.tails = {name: Tail(epoch, self._journal.resume_offset(name, done)) for name in names}
             pipes = {name: PipedOutput(name, pipe) for name, pipe in getattr(function, "pipes", {}).items()}
             self._sink = Sink(
                 self.id, function.outputs, pipes, self.revisions, self._journal, self.tails, around.outbox
@@ -94,6 +97,7 @@ class Job(ABC):
         self.tails[PROGRESS], self.tails[LOGS] = self.progress.tail, self._logs_stream.tail
         self._log = JobLog(self._logs_stream, around.schedule)
         self._context = JobContext(start.name, directory.files, logging.getLogger(f"rivulet.job.{start.name}"))
+        self._reason: str | None = None
         self._machine: Machine[JobState] = Machine(f"job {self.id}", JOB, JobState.STARTING)
         self._state_lock = threading.Lock()
         self._stopping = threading.Event()
@@ -132,6 +136,7 @@ class Job(ABC):
             principal=self._start.principal,
             tenant=self._start.tenant,
             created_at=self._start.created_at,
+            reason=self._reason,
         )
 
     def stop(self, mode: StopMode, *, quiet: bool = False) -> None:
@@ -182,6 +187,7 @@ class Job(ABC):
             if not self._machine.can(event):
                 return
             state = self._machine.advance(event)
+            self._reason = reason
         self._around.outbox.control(JobChanged(job=self.id, state=state, at=datetime.now(UTC), reason=reason))
 
     def _end(self, event: str, reason: str | None) -> None:
@@ -214,6 +220,7 @@ class Job(ABC):
 class StreamJob(Job):
     """A job whose function builds a streaming DataFrame."""
 
+    _checkpointed = True
     _function: StreamFunction[Any]
     _query: StreamingQuery | None = None
 
@@ -240,7 +247,11 @@ class StreamJob(Job):
     def _each_batch(self, df: DataFrame, batch: int) -> None:
         with self._calls():
             self._log.batch = batch
-            self._sink.run(batch, lambda snapshot: self._function.evaluate(df, snapshot.parameters))
+            self._sink.run(batch, lambda snapshot: self._evaluate(df, snapshot))
+
+    def _evaluate(self, df: DataFrame, snapshot: Snapshot[Any]) -> Tables:
+        self._log.revision = snapshot.revision
+        return self._function.evaluate(df, snapshot.parameters)
 
     def _interrupt(self) -> None:
         if self._query is None:
@@ -251,7 +262,7 @@ class StreamJob(Job):
             log.warning("stopping %s: %s", self._start.name, reason_of(fault))
 
     def _settled(self) -> bool:
-        return self._directory.committed(self._sink.last_batch)
+        return self._directory.last_commit() >= self._sink.last_batch
 
     def _revision_of(self, batch: int) -> int | None:
         entry = self._journal.get(batch)
@@ -261,6 +272,7 @@ class StreamJob(Job):
 class BatchJob(Job):
     """A job whose function computes once; its result is published as batch 0."""
 
+    _checkpointed = False
     _function: BatchFunction[Any]
 
     def _execute(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from streams.pipes import PipedOutput
 from streams.publications import event_time, frame, joined, slices_of
 from streams.revisions import Revisions, Snapshot
 from streams.tail import Tail
+
+#: What a WebSocket server takes in one frame unless told otherwise (uvicorn: 16 MiB).
+MAX_FRAME_BYTES: Final = 16 << 20
 
 P = TypeVar("P", bound=Parameters)
 Tables = dict[str, pa.Table]
@@ -69,8 +72,8 @@ class Sink(Generic[P]):
         try:
             entry = self._journal.begin(batch, self._revisions.current.revision)
             tables = self._through_pipes(evaluate(self._revisions.take(entry.revision)))
-            self._hand_over(entry, tables)
-            if not self._outbox.await_received(self._job, entry.last):
+            left = self._hand_over(entry, tables)
+            if not self._outbox.await_received(self._job, left):
                 raise Stopped
             self.last_batch = batch
         except Exception as fault:
@@ -103,7 +106,7 @@ class Sink(Generic[P]):
             out[output.name] = [table] if pipe is None else pipe.push(table)
         return out
 
-    def _hand_over(self, entry: Batch, tables: dict[str, list[pa.Table]]) -> None:
+    def _hand_over(self, entry: Batch, tables: dict[str, list[pa.Table]]) -> dict[str, int]:
         cut = {output: _cut(entry.count(output), given) for output, given in tables.items()}
         with self._state:
             if self._closed:
@@ -113,13 +116,12 @@ class Sink(Generic[P]):
             self._revisions.handed_over(entry.revision, entry.batch, now)
             for output in self._outputs:
                 self._append(entry, output, cut[output.name], now)
+        return {output: entry.first[output] + len(slices) - 1 for output, slices in cut.items() if slices}
 
     def _append(self, entry: Batch, output: OutputInfo, slices: list[pa.Table], now: datetime) -> None:
         tail = self._tails[output.name]
         for index, table in enumerate(slices):
             offset = entry.first[output.name] + index
-            if offset < tail.next_offset:
-                continue  # the query was started anew in this process, and the batch had left before
             head = Head(
                 job=self._job,
                 output=output.name,
@@ -132,8 +134,17 @@ class Sink(Generic[P]):
                 slices=len(slices),
                 event_time=event_time(table, output.time),
             )
-            tail.append(offset, frame(head, table))
+            tail.append(offset, self._frame(head, table))
         self._outbox.published(self._job, output.name)
+
+    def _frame(self, head: Head, table: pa.Table) -> bytes:
+        made = frame(head, table)
+        if len(made) > MAX_FRAME_BYTES:
+            raise ValueError(
+                f"output {head.output!r}: {table.num_rows} rows take {len(made)} bytes, and the link carries "
+                f"{MAX_FRAME_BYTES}: publish less of each row"
+            )
+        return made
 
 
 def _cut(settled: int | None, tables: list[pa.Table]) -> list[pa.Table]:

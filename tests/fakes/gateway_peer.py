@@ -1,4 +1,4 @@
-"""The gateway's end of the link, reduced to recording: real sockets, real frames, nothing of the gateway behind them."""
+"""The end of the link that is the gateway's, reduced to recording: real sockets, real frames, nothing behind them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from gateway.protocol.link import (
 )
 from gateway.protocol.types import Position, StopMode, Values
 
-SECRET = "only-for-tests"  # noqa: S105 - it opens nothing else
+SECRET = "only-for-tests"
 
 
 @dataclass(frozen=True)

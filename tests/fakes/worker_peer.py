@@ -1,0 +1,241 @@
+"""A worker without Spark: it speaks the real link over a real socket, and publishes what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import websockets
+from websockets.asyncio.client import ClientConnection, unix_connect
+
+from gateway.protocol.codec import decode_to_worker, encode, join_binary
+from gateway.protocol.link import (
+    LINK_PATH,
+    LINK_SUBPROTOCOL,
+    Done,
+    Failed,
+    Head,
+    Hello,
+    JobChanged,
+    JobReport,
+    LinkFrame,
+    LinkWelcome,
+    ParametersChanged,
+    Received,
+    SetJobParameters,
+    StartJob,
+    StopJob,
+    StreamReport,
+)
+from gateway.protocol.types import Effect, FunctionInfo, FunctionKind, JobState, OutputInfo, Position, RevisionState
+
+OUTPUTS = (OutputInfo("rows", key=("id",), time="at"),)
+
+
+def ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+class WorkerPeer:
+    """Answers what a worker answers. Its one function is `feed`; parameters are `{"threshold": number}`."""
+
+    def __init__(self, link_url: str, secret: str, name: str = "peer-1", context: str = "default") -> None:
+        self.name = name
+        self.context = context
+        self.epoch = "e1"
+        self.jobs: dict[str, StartJob] = {}
+        self.revisions: dict[str, int] = {}
+        self.values: dict[str, dict[str, Any]] = {}
+        self.offsets: dict[str, int] = {}
+        self.received: dict[str, int] = {}
+        self.welcome: LinkWelcome | None = None
+        self.requests: list[LinkFrame] = []
+        #: Answers to start and parameter requests that a test wants otherwise.
+        self.refuse: Callable[[LinkFrame], Failed | None] = lambda _frame: None
+        self.silent = False
+        self._path = link_url.removeprefix("ws+unix://")
+        self._secret = secret
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+        self._batches = itertools.count()
+
+    async def dial(self, *, pid: int = 1, reports: tuple[JobReport, ...] | None = None) -> None:
+        self._socket = await unix_connect(
+            self._path,
+            f"ws://localhost{LINK_PATH}",
+            subprotocols=[websockets.Subprotocol(LINK_SUBPROTOCOL)],
+            additional_headers={"Authorization": f"Bearer {self._secret}"},
+            max_size=None,
+        )
+        self.welcome = None
+        hello = Hello(
+            worker=self.name,
+            context=self.context,
+            pid=pid,
+            host="here",
+            python_version="3",
+            spark_version="none",
+            java_version="none",
+            functions=(
+                FunctionInfo(name="feed", kind=FunctionKind.STREAM, outputs=OUTPUTS, parameters={"type": "object"}),
+            ),
+            jobs=reports if reports is not None else tuple(map(self.report, self.jobs)),
+        )
+        await self._socket.send(encode(hello), text=True)
+        self._reader = asyncio.create_task(self._read())
+        await self.until(lambda: self.welcome is not None)
+
+    async def hang_up(self) -> None:
+        """Lose the link without a word."""
+        assert self._socket is not None
+        assert self._reader is not None
+        self._socket.transport.abort()
+        with suppress(websockets.ConnectionClosed):
+            await self._reader
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(happened)
+
+    def report(self, job: str) -> JobReport:
+        start = self.jobs[job]
+        streams = tuple(
+            StreamReport(o.name, self.epoch, self.offsets.get(job, 0), self.offsets.get(job, 0) + 1) for o in OUTPUTS
+        )
+        return JobReport(
+            job=job,
+            state=JobState.RUNNING,
+            kind=FunctionKind.STREAM,
+            outputs=OUTPUTS,
+            revision=self.revisions[job],
+            values=self.values[job],
+            schema={"type": "object"},
+            streams=streams,
+            name=start.name,
+            function=start.function,
+            principal=start.principal,
+            tenant=start.tenant,
+            created_at=start.created_at,
+        )
+
+    async def send(self, frame: LinkFrame) -> None:
+        assert self._socket is not None
+        await self._socket.send(encode(frame), text=True)
+
+    async def send_raw(self, data: str | bytes) -> None:
+        assert self._socket is not None
+        await self._socket.send(data)
+
+    async def publish(
+        self,
+        job: str,
+        rows: list[dict[str, Any]],
+        *,
+        offset: int | None = None,
+        slices: int = 1,
+        slice_: int = 0,
+        **head: Any,
+    ) -> int:
+        """Publish rows; the offset follows the last one unless given."""
+        at = self.offsets.get(job, 0) + 1 if offset is None else offset
+        self.offsets[job] = max(at, self.offsets.get(job, 0))
+        fields: dict[str, Any] = {
+            "job": job,
+            "output": "rows",
+            "epoch": self.epoch,
+            "offset": at,
+            "revision": self.revisions.get(job, 1),
+            "batch": at,
+            "published_at": datetime.now(UTC),
+            "slice": slice_,
+            "slices": slices,
+            **head,
+        }
+        body = ipc(pa.Table.from_pylist(rows, schema=None if rows else pa.schema([("id", pa.int64())])))
+        await self.send_raw(join_binary(encode(Head(**fields)), body))
+        return at
+
+    async def publish_and_wait(self, job: str, rows: list[dict[str, Any]], **more: Any) -> int:
+        """Publish, and wait until the gateway says that it holds it."""
+        at = await self.publish(job, rows, **more)
+        await self.until(lambda: self.received.get(job, 0) >= at)
+        return at
+
+    async def end(self, job: str, state: JobState, reason: str | None = None) -> None:
+        self.jobs.pop(job, None)
+        await self.send(JobChanged(job=job, state=state, at=datetime.now(UTC), reason=reason))
+
+    async def apply(self, job: str, batch: int) -> None:
+        await self._parameters(job, RevisionState.APPLIED, {}, "test", batch)
+
+    async def _read(self) -> None:
+        assert self._socket is not None
+        async for data in self._socket:
+            frame = decode_to_worker(data)
+            async with self._changed:
+                await self._take(frame)
+                self._changed.notify_all()
+
+    async def _take(self, frame: LinkFrame) -> None:
+        if isinstance(frame, LinkWelcome):
+            self.welcome = frame
+        elif isinstance(frame, Received):
+            self.received[frame.job] = frame.offset
+        else:
+            self.requests.append(frame)
+            if not self.silent:
+                await self._answer(frame)
+
+    async def _answer(self, frame: LinkFrame) -> None:
+        refusal = self.refuse(frame)
+        if refusal is not None:
+            await self.send(refusal)
+        elif isinstance(frame, StartJob):
+            self.jobs[frame.job] = frame
+            self.revisions.setdefault(frame.job, 1)
+            self.values.setdefault(frame.job, dict(frame.values))
+            await self.send(Done(request=frame.request, job=self.report(frame.job)))
+        elif isinstance(frame, StopJob):
+            self.jobs.pop(frame.job, None)
+            await self.send(Done(request=frame.request))
+        elif isinstance(frame, SetJobParameters):
+            self.revisions[frame.job] += 1
+            self.values[frame.job] |= frame.values
+            await self._parameters(frame.job, RevisionState.ACCEPTED, frame.values, frame.by)
+            await self.send(
+                Done(
+                    request=frame.request,
+                    revision=self.revisions[frame.job],
+                    values=self.values[frame.job],
+                    effect=Effect.LIVE,
+                )
+            )
+
+    async def _parameters(
+        self, job: str, state: RevisionState, changed: dict[str, Any], by: str, batch: int = 0
+    ) -> None:
+        await self.send(
+            ParametersChanged(
+                job=job,
+                revision=self.revisions[job],
+                values=self.values[job],
+                changed=changed,
+                state=state,
+                effect=Effect.LIVE,
+                by=by,
+                at=datetime.now(UTC),
+                **({"batch": batch} if state is RevisionState.APPLIED else {}),
+            )
+        )
+
+
+__all__ = ["OUTPUTS", "Position", "WorkerPeer", "ipc"]
