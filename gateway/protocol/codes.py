@@ -79,6 +79,7 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     GOING_AWAY = 1001
+    INVALID_TEXT = 1007
     TOO_LARGE = 1009
     INTERNAL = 1011
     RESTARTING = 1012
@@ -105,6 +106,7 @@ class CloseCode(IntEnum):
 _REASONS = {
     CloseCode.NORMAL: "closed",
     CloseCode.GOING_AWAY: "going away",
+    CloseCode.INVALID_TEXT: "text must be UTF-8",
     CloseCode.TOO_LARGE: "the frame is larger than this gateway takes",
     CloseCode.INTERNAL: "the gateway failed",
     CloseCode.RESTARTING: "the gateway restarts, come back",
@@ -121,9 +123,9 @@ _REASONS = {
 #: Closed by this gateway's judgement of the client: coming back as it is would end the same way.
 FINAL_RANGE = range(4500, 5000)
 #: Registered codes after which coming back cannot help: the close was asked for, or the same frame would be refused.
-FINAL_REGISTERED = (CloseCode.NORMAL, CloseCode.TOO_LARGE)
+FINAL_REGISTERED = (CloseCode.NORMAL, CloseCode.INVALID_TEXT, CloseCode.TOO_LARGE)
 
 
 def may_reconnect(code: int) -> bool:
-    """Whether a client that was closed with `code` should come back: not after 4500-4999, 1000 and 1009."""
+    """Whether a client that was closed with `code` should come back: not after 4500-4999, 1000, 1007 and 1009."""
     return code not in FINAL_RANGE and code not in FINAL_REGISTERED

@@ -1,4 +1,4 @@
-"""Every frame between the gateway and a client, declared once; PROTOCOL in docs/protocol.md says what they promise.
+"""Every frame between the gateway and a client, declared once; docs/protocol.md says what they promise.
 
 A command's docstring and its fields' descriptions go into the JSON Schema, AsyncAPI and the JavaScript types.
 """
@@ -396,6 +396,4 @@ PUSHES: tuple[type[Push], ...] = (Welcome, Publication, Gap, Parameters, Job, Su
 
 def tag_of(frame: type[Frame]) -> str:
     """The frame's `type` on the wire."""
-    tag = frame.__struct_config__.tag
-    assert isinstance(tag, str)
-    return tag
+    return str(frame.__struct_config__.tag)

@@ -22,6 +22,7 @@ def test_close_codes_differ_and_lie_in_the_registered_or_the_private_range() -> 
 def test_the_number_alone_decides_who_comes_back() -> None:
     assert {code for code in CloseCode if not code.may_reconnect} == {
         CloseCode.NORMAL,
+        CloseCode.INVALID_TEXT,
         CloseCode.TOO_LARGE,
         CloseCode.INVALID_FRAME,
         CloseCode.NOT_AUTHENTICATED,

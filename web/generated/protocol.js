@@ -170,6 +170,11 @@ export const CLOSE_CODES = table({
     "reason": "going away",
     "may_reconnect": true
   },
+  "1007": {
+    "name": "invalid_text",
+    "reason": "text must be UTF-8",
+    "may_reconnect": false
+  },
   "1009": {
     "name": "too_large",
     "reason": "the frame is larger than this gateway takes",
@@ -229,7 +234,7 @@ export const CLOSE_CODES = table({
 
 /** Whether a client that was closed with `code` should come back. */
 export const mayReconnect = (code) =>
-  !(code >= 4500 && code < 5000) && ![1000, 1009].includes(code);
+  !(code >= 4500 && code < 5000) && ![1000, 1007, 1009].includes(code);
 
 /** States: where each event leads; a final one has no exits. */
 export const SESSION_STATES = table({
