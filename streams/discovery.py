@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,12 @@ def _failed(name: str, error: str) -> FunctionInfo:
     return FunctionInfo(name=name, kind=FunctionKind.STREAM, error=error)
 
 
+def _is_authors(filename: str) -> bool:
+    """Whether a frame is neither Python's own, nor an installed library's, nor of this package itself."""
+    foreign = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<frozen")
+    return not filename.startswith(foreign) and Path(filename).parent != Path(__file__).parent
+
+
 def _explain(fault: BaseException) -> str:
     """What went wrong and on which line of the author's file."""
     if isinstance(fault, SourceError):
@@ -136,10 +143,6 @@ def _explain(fault: BaseException) -> str:
     kind = type(fault).__name__
     if isinstance(fault, SyntaxError):
         return f"{kind}: {fault.msg} ({Path(fault.filename or '?').name}, line {fault.lineno})"
-    own = [
-        frame
-        for frame in traceback.extract_tb(fault.__traceback__)
-        if "importlib" not in frame.filename and not frame.filename.startswith(str(Path(__file__).parent / "discovery"))
-    ]
+    own = [frame for frame in traceback.extract_tb(fault.__traceback__) if _is_authors(frame.filename)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return f"{kind}: {fault}{where}"

@@ -25,8 +25,9 @@ def pi(spark: SparkSession, parameters: PiParameters) -> dict[str, float]:
 
     Throws random points at a square and counts those within the circle.
     """
-    x, y = sf.rand(parameters.seed), sf.rand(parameters.seed + 1)
-    inside = sf.avg(sf.when(x * x + y * y <= 1, 1.0).otherwise(0.0))
-    share = spark.range(parameters.samples).agg(inside).collect()[0][0]
+    points = spark.range(parameters.samples).select(
+        sf.rand(parameters.seed).alias("x"), sf.rand(parameters.seed + 1).alias("y")
+    )
+    share = points.agg(sf.avg(sf.expr("if(x * x + y * y <= 1, 1.0d, 0.0d)"))).collect()[0][0]
     deviation = 4 * math.sqrt(share * (1 - share) / parameters.samples)
     return {"pi": 4 * share, "standard_error": deviation, "samples": parameters.samples}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from streams import Output, Parameters, parameter, stream
+from streams import Output, Parameters, job, parameter, stream
 
 TRIGGER_MS = 500
 
@@ -50,11 +51,25 @@ def rate(spark: SparkSession, parameters: RateParameters) -> DataFrame:
         .option("rowsPerBatch", parameters.rows_per_second * TRIGGER_MS // 1000)
         .option("numPartitions", parameters.partitions)
         .option("advanceMillisPerBatch", TRIGGER_MS)
-        .option("startTimestamp", int(time.time() * 1000))
+        .option("startTimestamp", _started_ms(job().directory))
         .load()
     )
     payload = [sf.sin(sf.col("value") * (column + 1) / 100).alias(f"c{column}") for column in range(parameters.columns)]
     return rows.select(sf.col("timestamp").alias("time"), "value", *payload)
+
+
+def _started_ms(directory: Path) -> int:
+    """When the job first started, in milliseconds since 1970.
+
+    Spark's checkpoint holds where a batch ends, and so not where the first begins: without this a replay of the first
+    batch would have other times.
+    """
+    file = directory / "rate_started_ms"
+    if not file.exists():
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(str(time.time_ns() // 1_000_000))
+        unfinished.replace(file)
+    return int(file.read_text())
 
 
 @rate.each_batch
