@@ -1,0 +1,133 @@
+import { Emitter } from "./emitter.js";
+import { RivuletError } from "./errors.js";
+import { Window } from "./lag.js";
+import { ERROR_CODES } from "../generated/protocol.js";
+
+/** Where a subscription stands. */
+export const SubscriptionState = Object.freeze({
+  PENDING: "pending", // asked for, not yet confirmed on this connection
+  LIVE: "live",
+  ENDED: "ended",
+});
+
+/**
+ * One stream, as long as anybody wants it: it outlives connections, and each time asks for what followed its position.
+ *
+ * Events: `subscribed` (the reply), `publication`, `gap`, `violation` ({expected, frame}: the ranges did not lie end to end),
+ * `state` (a SubscriptionState), `ended` ({reason, error?}).
+ */
+export class Subscription extends Emitter {
+  #command;
+  #retry_in_ms;
+  #timer;
+
+  /**
+   * @param {{sub: number, stream: string, options: object, command: (frame: object) => Promise<any>,
+   *   retry_in_ms: (attempt: number) => number}} parts made by `Connection.subscribe`
+   */
+  constructor({ sub, stream, options, command, retry_in_ms }) {
+    super();
+    this.sub = sub;
+    this.stream = stream;
+    this.options = options;
+    this.state = SubscriptionState.PENDING;
+    /** @type {{epoch: string, offset: number} | undefined} the last publication or gap taken into account */
+    this.position = undefined;
+    /** @type {{name: string, type: string}[] | undefined} */
+    this.schema = undefined;
+    /** Milliseconds from `published_at` to arrival, by this machine's clock. */
+    this.lag_ms = new Window();
+    this.counts = { publications: 0, rows: 0, gaps: 0, missing: 0, overflowed: 0, repeats: 0, violations: 0 };
+    this.#command = command;
+    this.#retry_in_ms = retry_in_ms;
+  }
+
+  /** Ask for the stream on the connection that is live now. */
+  async open(attempt = 0) {
+    const since = this.position ?? this.options.since;
+    try {
+      const reply = await this.#command({ ...this.options, type: "subscribe", sub: this.sub, stream: this.stream, since });
+      if (this.state === SubscriptionState.ENDED) return;
+      this.schema = reply.schema ?? this.schema;
+      this.emit("subscribed", reply);
+    } catch (error) {
+      if (this.state === SubscriptionState.ENDED) return;
+      if (!(error instanceof RivuletError)) return; // the connection went: it asks again when it is back
+      if (ERROR_CODES[error.code]?.retry) this.#timer = setTimeout(() => this.open(attempt + 1), this.#retry_in_ms(attempt));
+      else this.end(error.detail, error);
+    }
+  }
+
+  /** The connection is gone; the position stays. */
+  interrupt() {
+    clearTimeout(this.#timer);
+    if (this.state !== SubscriptionState.ENDED) this.#enter(SubscriptionState.PENDING);
+  }
+
+  /** @param {string} reason @param {Error} [error] */
+  end(reason, error) {
+    if (this.state === SubscriptionState.ENDED) return;
+    clearTimeout(this.#timer);
+    this.#enter(SubscriptionState.ENDED);
+    this.emit("ended", { reason, error });
+  }
+
+  /** A frame for this subscription, in the order of the wire. The reply comes this way too, before what follows it. */
+  take(frame) {
+    if (this.state === SubscriptionState.ENDED) return;
+    if (frame.type === "publication") this.#publication(frame);
+    else if (frame.type === "gap") this.#gap(frame);
+    else if (frame.type === "subscribed") this.#subscribed(frame);
+    else if (frame.type === "subscription_ended") this.end(frame.reason);
+  }
+
+  #enter(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+
+  #subscribed({ epoch, offset }) {
+    // A position of ours that the gateway did not take up is answered by a gap, which `#gap` takes into account.
+    this.position = { epoch, offset };
+    this.#enter(SubscriptionState.LIVE);
+  }
+
+  #publication(frame) {
+    const first = frame.from ?? frame.offset;
+    if (this.#isRepeat(frame.epoch, frame.offset)) {
+      this.counts.repeats += 1;
+      this.#violation(frame);
+      return;
+    }
+    if (frame.epoch !== this.position?.epoch || first !== this.position.offset + 1) this.#violation(frame);
+    this.position = { epoch: frame.epoch, offset: frame.offset };
+    this.counts.publications += 1;
+    this.counts.rows += frame.rows?.length ?? 0;
+    this.lag_ms.add(Date.now() - Date.parse(frame.published_at));
+    this.emit("publication", frame);
+  }
+
+  #gap(frame) {
+    if (frame.reason !== "epoch" && (frame.epoch !== this.position?.epoch || frame.from !== this.position.offset + 1)) {
+      this.#violation(frame);
+    }
+    const missing = Math.max(0, frame.to - frame.from + 1);
+    const begins = !this.position?.epoch && missing === 0;
+    this.position = { epoch: frame.epoch, offset: frame.to };
+    if (begins) return; // the stream's first epoch: nothing was there before that could be missed
+    this.counts.gaps += 1;
+    this.counts.missing += missing;
+    if (frame.reason === "overflow") this.counts.overflowed += missing;
+    this.emit("gap", frame);
+  }
+
+  #isRepeat(epoch, offset) {
+    return epoch === this.position?.epoch && offset <= this.position.offset;
+  }
+
+  #violation(frame) {
+    this.counts.violations += 1;
+    this.emit("violation", { expected: this.position && { ...this.position, offset: this.position.offset + 1 }, frame });
+  }
+}

@@ -1,0 +1,90 @@
+import { Emitter } from "../client/emitter.js";
+import { signal } from "../vendor/vendor.js";
+import { connection } from "./gateway.js";
+import { KeyedRows } from "./keyed_rows.js";
+import { arrived } from "./painting.js";
+import { RowRing } from "./row_ring.js";
+import { Series } from "./series.js";
+
+const MAX_TABLE_ROWS = 5000;
+
+/** A stream as a ring of rows: a job's progress, its events, its log. `change` comes with each publication. */
+export class RowFeed extends Emitter {
+  /** @param {string} stream @param {{capacity?: number}} [options] */
+  constructor(stream, { capacity = MAX_TABLE_ROWS } = {}) {
+    super();
+    this.rows = new RowRing(capacity);
+    /** The newest row. */
+    this.latest = signal(undefined);
+    this.subscription = connection.subscribe(stream, { since: "earliest" });
+    this.subscription.on("publication", ({ rows = [] }) => {
+      for (const row of rows) this.rows.push(row);
+      if (rows.length) this.latest.value = rows.at(-1);
+      this.emit("change");
+    });
+  }
+
+  /** @returns {any[]} oldest first */
+  all() {
+    return Array.from({ length: this.rows.size }, (_, index) => this.rows.at(this.rows.first + index));
+  }
+
+  close() {
+    close(this.subscription);
+  }
+}
+
+/** An output of a job: what its charts and its table are painted from. */
+export class OutputFeed extends Emitter {
+  /** @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output */
+  constructor(job, output) {
+    super();
+    this.output = output;
+    this.keyed = output.mode === "complete" || (output.mode === "update" && output.key.length > 0);
+    this.series = new Series({ key: output.key, time: output.time });
+    this.ring = this.keyed ? undefined : new RowRing(MAX_TABLE_ROWS);
+    this.newest = this.keyed ? new KeyedRows(output.key, MAX_TABLE_ROWS) : undefined;
+    /** Columns in the order of the schema, or of the first row. */
+    this.columns = signal([]);
+    /** Changes whenever a chart must be made anew. */
+    this.shape = signal(0);
+    this.publications = signal(0);
+    this.newestRow = signal(undefined);
+    this.subscription = connection.subscribe(`${job}/${output.name}`, { since: "earliest" });
+    this.subscription.on("subscribed", ({ schema }) => schema && this.#setColumns(schema.map(({ name }) => name)));
+    this.subscription.on("publication", (publication) => this.#take(publication));
+    this.subscription.on("gap", (gap) => {
+      this.series.addGap(gap);
+      this.emit("change");
+    });
+  }
+
+  close() {
+    close(this.subscription);
+  }
+
+  #setColumns(names) {
+    if (names.join() !== this.columns.peek().join()) this.columns.value = names;
+  }
+
+  #take(publication) {
+    const rows = publication.rows ?? [];
+    if (rows.length && !this.columns.peek().length) this.#setColumns(Object.keys(rows[0]));
+    this.series.add(publication);
+    if (rows.length) this.newestRow.value = rows.at(-1);
+    if (this.ring) for (const row of rows) this.ring.push(row);
+    else if (this.output.mode === "complete") this.newest.replace(rows);
+    else this.newest.update(rows);
+    if (this.shape.peek() !== this.series.shape) this.shape.value = this.series.shape;
+    this.publications.value = this.subscription.counts.publications;
+    arrived(rows.length);
+    this.emit("change");
+  }
+}
+
+function close(subscription) {
+  // Without a connection there is nothing to take back on the other side; any other refusal is a fault worth seeing.
+  connection.unsubscribe(subscription).catch((error) => {
+    if (error.name !== "ConnectionLost") console.error(`${subscription.stream} could not be unsubscribed:`, error);
+  });
+}

@@ -1,0 +1,29 @@
+import { time, value } from "../live/format.js";
+import { looked_at } from "./time_view.js";
+import { html, icon } from "./ui.js";
+
+const SHOWN = 12;
+
+/** The applied changes in words: what the marks on the charts show, for the keyboard and for a screen reader too. */
+export function ChangeList({ changes }) {
+  const newest_first = changes.value.slice(-SHOWN).reverse();
+  return html`<section class="card panel" aria-labelledby="changes-title">
+    <header class="panel-head"><h2 id="changes-title">Changes</h2>
+      ${changes.value.length > 0 && html`<span class="revision">${changes.value.length}</span>`}</header>
+    ${!newest_first.length && html`<p class="muted small panel-empty">${icon("flag")} Change a parameter: every chart gets a mark at the micro-batch where it took effect.</p>`}
+    <ol class="changes">${newest_first.map((change) => html`<${Change} key=${change.revision} change=${change} />`)}</ol>
+  </section>`;
+}
+
+function Change({ change }) {
+  const { revision, batch, by, at, differences } = change;
+  const look = () => (looked_at.value = revision);
+  const leave = () => (looked_at.value = undefined);
+  return html`<li><button type="button" class="change ${looked_at.value === revision ? "looked-at" : ""}" data-revision=${revision} data-batch=${batch}
+    onPointerEnter=${look} onPointerLeave=${leave} onFocus=${look} onBlur=${leave}>
+    <span class="change-flag">r${revision}</span>
+    <span class="change-what">${differences.map(
+      ({ name, before, after }) => html`<span class="change-line" key=${name}><b>${name}</b> ${before !== undefined && html`<s>${value(before)}</s> `}<span aria-hidden="true">→</span><span class="visually-hidden">to</span> ${value(after)}</span>`,
+    )}<span class="muted">batch ${batch} · ${time(at)} · ${by}</span></span>
+  </button></li>`;
+}

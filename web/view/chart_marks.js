@@ -1,0 +1,79 @@
+import { value } from "../live/format.js";
+import { looked_at } from "./time_view.js";
+
+const CROWDED_PX = 26;
+
+/**
+ * The applied marks over one chart: a line at the micro-batch from which a change of parameters took effect. They are told
+ * to everyone else by the list of changes beside the charts, so here they are for the pointer only.
+ */
+export class ChartMarks {
+  #layer = document.createElement("div");
+  #elements = new Map();
+  #before_looking;
+
+  /** @param {HTMLElement} over uPlot's plotting area */
+  constructor(over) {
+    this.#layer.className = "marks";
+    over.append(this.#layer);
+    this.#before_looking = looked_at.subscribe((revision) => {
+      for (const [own, element] of this.#elements) element.classList.toggle("looked-at", own === revision);
+    });
+  }
+
+  dispose() {
+    this.#before_looking();
+    this.#layer.remove();
+  }
+
+  /**
+   * @param {import("../live/changes.js").Change[]} changes
+   * @param {(batch: number) => number | undefined} xOf @param {(x: number) => number} toPx @param {number} width_px
+   */
+  place(changes, xOf, toPx, width_px) {
+    const shown = new Set();
+    let last_px = -Infinity;
+    for (const change of [...changes].reverse()) {
+      const x = xOf(change.batch);
+      const at_px = x === undefined ? -1 : toPx(x);
+      if (at_px < 0 || at_px > width_px) continue;
+      shown.add(change.revision);
+      const element = this.#elements.get(change.revision) ?? this.#make(change);
+      element.style.transform = `translateX(${at_px.toFixed(1)}px)`;
+      element.classList.toggle("crowded", Math.abs(last_px - at_px) < CROWDED_PX);
+      element.classList.toggle("leftwards", at_px > width_px - 220);
+      if (!element.classList.contains("crowded")) last_px = at_px;
+    }
+    for (const [revision, element] of this.#elements) {
+      if (shown.has(revision)) continue;
+      element.remove();
+      this.#elements.delete(revision);
+    }
+  }
+
+  #make({ revision, batch, by, differences }) {
+    const mark = node("div", "mark");
+    mark.dataset.revision = revision;
+    mark.dataset.batch = batch;
+    const card = node("div", "mark-card");
+    card.append(node("strong", "", `Revision ${revision} · batch ${batch}`), node("span", "mark-by", `by ${by}`));
+    for (const { name, before, after } of differences) {
+      const line = node("span", "mark-line");
+      line.append(node("span", "mark-name", name), node("span", "", `${before === undefined ? "" : `${value(before)} `}→ ${value(after)}`));
+      card.append(line);
+    }
+    mark.append(node("span", "mark-flag", `r${revision}`), card);
+    mark.addEventListener("pointerenter", () => (looked_at.value = revision));
+    mark.addEventListener("pointerleave", () => (looked_at.value = undefined));
+    this.#elements.set(revision, mark);
+    this.#layer.append(mark);
+    return mark;
+  }
+}
+
+function node(name, class_name, text) {
+  const element = document.createElement(name);
+  if (class_name) element.className = class_name;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}

@@ -1,0 +1,101 @@
+import { isoDuration, value as shortly } from "../live/format.js";
+import { useEffect, useId, useRef } from "../vendor/vendor.js";
+import { html } from "./ui.js";
+
+/**
+ * One parameter's control, in the run form and in the panel of a running job alike.
+ *
+ * @param {{field: import("../live/schema.js").Field, value: any, fault?: string, disabled?: boolean, note?: any,
+ *   on_change: (value: any) => void}} props `note` stands under the control: what became of a change
+ */
+export function Control({ field, value, fault, disabled = false, note, tone = "", on_change }) {
+  const id = useId();
+  const Widget = WIDGETS[field.kind];
+  const grouped = field.kind === "radio" || field.kind === "checks";
+  const described = [field.description && `${id}-about`, fault && `${id}-fault`, note && `${id}-note`].filter(Boolean).join(" ");
+  const common = { id, field, value, disabled, on_change, "aria-describedby": described || undefined, "aria-invalid": fault ? "true" : undefined };
+  const title = html`${field.title}${field.required && html`<span class="required"> (needed)</span>`}`;
+  const body = html`
+    <${Widget} ...${common} />
+    ${field.description && html`<p class="about" id="${id}-about">${field.description}</p>`}
+    ${fault && html`<p class="fault" role="alert" id="${id}-fault">${fault}</p>`}
+    ${note && html`<div class="note" id="${id}-note">${note}</div>`}`;
+  const classes = `field ${field.kind} ${tone}`;
+  return grouped
+    ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described || undefined}><legend>${title}</legend>${body}</fieldset>`
+    : html`<div class=${classes} data-field=${field.name}><label for=${id}>${title}</label>${body}</div>`;
+}
+
+const WIDGETS = { slider: Slider, number: NumberBox, switch: Switch, radio: Radio, select: Select, checks: Checks, list: List, duration: Duration, text: Text };
+
+function numberOf(text, nullable) {
+  if (text.trim() === "") return nullable ? null : text;
+  const value = Number(text);
+  // What is no number is sent as it was typed: the refusal, with its reason, comes from where the rule is.
+  return Number.isNaN(value) ? text : value;
+}
+
+function Slider({ id, field, value, disabled, on_change, ...aria }) {
+  const range = useRef();
+  const { minimum, maximum, step } = field;
+  const filled = Math.min(1, Math.max(0, (Number(value ?? minimum) - minimum) / (maximum - minimum)));
+  useEffect(() => range.current.style.setProperty("--filled", `${(filled * 100).toFixed(1)}%`), [filled]);
+  return html`<div class="slider-row">
+    <input ref=${range} type="range" min=${minimum} max=${maximum} step=${step} value=${value} disabled=${disabled} tabindex="0"
+      aria-label=${field.title} aria-valuetext="${value} ${field.unit}" onInput=${(event) => on_change(event.target.valueAsNumber)} />
+    <${NumberBox} ...${{ id, field, value, disabled, on_change, ...aria }} />
+  </div>`;
+}
+
+function NumberBox({ id, field, value, disabled, on_change, ...aria }) {
+  return html`<span class="boxed"><input id=${id} class="number" type="text" inputmode=${field.integer ? "numeric" : "decimal"} autocomplete="off"
+    value=${value ?? ""} disabled=${disabled} onChange=${(event) => on_change(numberOf(event.target.value, field.nullable))}
+    ...${aria} />${field.unit && html`<span class="unit" aria-hidden="true">${field.unit}</span>`}</span>`;
+}
+
+function Switch({ id, value, disabled, on_change, ...aria }) {
+  return html`<button id=${id} type="button" role="switch" class="switch" aria-checked=${value === true} disabled=${disabled}
+    onClick=${() => on_change(!value)} aria-describedby=${aria["aria-describedby"]}><i /></button>`;
+}
+
+function Radio({ id, field, value, disabled, on_change }) {
+  return html`<div class="segments">${field.options.map(
+    (option) => html`<label key=${option}><input type="radio" name=${id} checked=${value === option} disabled=${disabled}
+      onChange=${() => on_change(option)} /><span>${String(option)}</span></label>`,
+  )}</div>`;
+}
+
+function Select({ id, field, value, disabled, on_change, ...aria }) {
+  const options = field.nullable ? [null, ...field.options] : field.options;
+  return html`<select id=${id} disabled=${disabled} value=${options.indexOf(value)} ...${aria}
+    onChange=${(event) => on_change(options[event.target.selectedIndex])}>
+    ${options.map((option, index) => html`<option key=${index} value=${index} selected=${option === value}>${option ?? "none"}</option>`)}
+  </select>`;
+}
+
+function Checks({ field, value = [], disabled, on_change }) {
+  const chosen = new Set(Array.isArray(value) ? value : []);
+  const toggle = (option) => on_change(field.options.filter((each) => chosen.has(each) !== (each === option)));
+  return html`<div class="checks">${field.options.map(
+    (option) => html`<label key=${option}><input type="checkbox" checked=${chosen.has(option)} disabled=${disabled}
+      onChange=${() => toggle(option)} /><span>${String(option)}</span></label>`,
+  )}</div>`;
+}
+
+function List({ id, field, value, disabled, on_change, ...aria }) {
+  const numeric = field.items.type === "number" || field.items.type === "integer";
+  const read = (text) => text.split(/[,\n]/).map((each) => each.trim()).filter(Boolean).map((each) => (numeric ? numberOf(each, false) : each));
+  return html`<textarea id=${id} rows="2" disabled=${disabled} placeholder="separated by commas" ...${aria}
+    value=${Array.isArray(value) ? value.join(", ") : (value ?? "")} onChange=${(event) => on_change(read(event.target.value))} />`;
+}
+
+function Duration({ id, field, value, disabled, on_change, ...aria }) {
+  return html`<input id=${id} class="wide" type="text" autocomplete="off" disabled=${disabled} placeholder="30 s, 5 min, 1 h"
+    value=${value == null ? "" : isoDuration(value)} title=${shortly(value)} ...${aria}
+    onChange=${(event) => on_change(event.target.value.trim() || (field.nullable ? null : ""))} />`;
+}
+
+function Text({ id, field, value, disabled, on_change, ...aria }) {
+  return html`<input id=${id} class="wide" type="text" autocomplete="off" disabled=${disabled} maxlength=${field.max_length}
+    value=${value ?? ""} onChange=${(event) => on_change(event.target.value === "" && field.nullable ? null : event.target.value)} ...${aria} />`;
+}

@@ -1,0 +1,27 @@
+import { signal } from "../vendor/vendor.js";
+import { Dialog } from "./dialog.js";
+import { html } from "./ui.js";
+
+export const help_open = signal(false);
+
+const KEYS = [
+  [["Space"], "pause and resume painting; data go on meanwhile"],
+  [["g", "j"], "all jobs"],
+  [["g", "s"], "start a job"],
+  [["f"], "follow the newest again"],
+  [["?"], "this help"],
+  [["Esc"], "close a dialog"],
+];
+
+export function Help() {
+  if (!help_open.value) return null;
+  return html`<${Dialog} title="Help" on_close=${() => (help_open.value = false)}>
+    <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt>${keys.map((key) => html`<kbd key=${key}>${key}</kbd> `)}</dt><dd>${what}</dd></div>`)}</dl>
+    <h3>What the charts tell</h3>
+    <ul class="key-facts">
+      <li><span class="sample mark-sample" />a change of parameters took effect from that micro-batch on</li>
+      <li><span class="sample gap-sample" />a gap: publications that will never come, and why is in the status bar</li>
+    </ul>
+    <p class="muted small">Painting is paused, never the data: what comes meanwhile is kept (bounded), and “n behind” counts it.</p>
+  <//>`;
+}

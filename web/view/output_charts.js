@@ -1,0 +1,103 @@
+import { quantity } from "../live/format.js";
+import { useComputed, useEffect, useRef, useSignal } from "../vendor/vendor.js";
+import { Chart } from "./chart.js";
+import { hidden_keys, pointed_key } from "./time_view.js";
+import { html, icon } from "./ui.js";
+
+const SPREAD = 40;
+const LOOK_EVERY = 16;
+
+/**
+ * The charts of an output: one per numeric column. Where rows name their unit and the sizes are far apart, a column gets one
+ * plot per unit, so that bytes do not flatten percents.
+ */
+export function OutputCharts({ feed, name, changes }) {
+  // Look at all of it again when there is a new line or column, and now and then for sizes that have drifted apart.
+  useComputed(() => `${feed.shape.value}/${Math.floor(feed.publications.value / LOOK_EVERY)}`).value;
+  const split = useRef(new Set()).current;
+  const { series } = feed;
+  const hues = new Map(series.lines.map(({ key }, index) => [key, index]));
+  const lines = series.lines.map(({ key, unit }) => ({ key, unit, label: key, hue: hues.get(key) }));
+  const columns = series.columns.filter((column) => column !== feed.output.time);
+  return html`<div class="charts">
+    ${lines.length > 1 && html`<${Legend} lines=${lines} evicted=${series.evicted} />`}
+    <div class="chart-grid">
+      ${columns.flatMap((column) =>
+        facets(series, column, lines, split).map(
+          ({ unit, members }) =>
+            html`<${ChartPanel} key=${`${column}/${unit}/${members.map(({ key }) => key).join()}`} feed=${feed} name=${name}
+              column=${column} unit=${unit} lines=${members} changes=${changes} />`,
+        ),
+      )}
+    </div>
+  </div>`;
+}
+
+/** One plot for all lines, or one for each unit where one scale cannot show them all. */
+function facets(series, column, lines, split) {
+  const with_values = lines.filter(({ key }) => series.last(key, column) !== undefined);
+  const units = [...new Set(with_values.map(({ unit }) => unit))];
+  const size_of = (unit) => Math.max(...with_values.filter((line) => line.unit === unit).map(({ key }) => series.peak(key, column)));
+  const sizes = units.map(size_of).filter((size) => size > 0);
+  if (Math.max(...sizes) >= SPREAD * Math.min(...sizes)) split.add(column); // and stays so: charts do not jump to and fro
+  if (units.length < 2 || !split.has(column)) {
+    return with_values.length ? [{ unit: units.length === 1 ? units[0] : "", members: with_values }] : [];
+  }
+  return units.map((unit) => ({ unit, members: with_values.filter((line) => line.unit === unit) }));
+}
+
+function Legend({ lines, evicted }) {
+  const toggle = (key) => {
+    const hidden = new Set(hidden_keys.peek());
+    if (!hidden.delete(key)) hidden.add(key);
+    hidden_keys.value = hidden;
+  };
+  return html`<div class="legend" role="group" aria-label="Lines shown">
+    ${lines.map(
+      ({ key, hue }) => html`<button type="button" key=${key} class="legend-key" aria-pressed=${!hidden_keys.value.has(key)}
+        onClick=${() => toggle(key)} onPointerEnter=${() => (pointed_key.value = key)}
+        onPointerLeave=${() => (pointed_key.value = undefined)} onFocus=${() => (pointed_key.value = key)}
+        onBlur=${() => (pointed_key.value = undefined)}><i class="swatch hue-${hue % 12} dash-${Math.floor(hue / 12) % 3}" />${key}</button>`,
+    )}
+    ${evicted > 0 && html`<span class="muted small">The ${lines.length} lines updated last are drawn; the table has every key.</span>`}
+  </div>`;
+}
+
+function ChartPanel({ feed, name, column, unit, lines, changes }) {
+  const element = useRef();
+  const as_table = useSignal(false);
+  const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
+  const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
+  useEffect(() => {
+    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, changes: () => changes.peek() });
+    const stops = [feed.on("change", () => chart.invalidate()), changes.subscribe(() => chart.repaint())];
+    return () => {
+      for (const stop of stops) stop();
+      chart.dispose();
+    };
+  }, []);
+  return html`<figure class="card chart" data-column=${column}>
+    <figcaption>
+      <h3>${column}</h3>
+      ${unit && html`<span class="unit">${unit}</span>`}
+      <button type="button" class="button quiet small" aria-pressed=${as_table.value} aria-label="Show ${title} as a table"
+        title="Show as table" onClick=${() => (as_table.value = !as_table.value)}>${icon("table")}</button>
+    </figcaption>
+    <div class="plot" role="img" aria-label="Line chart of ${title}" ref=${element} />
+    ${as_table.value && html`<${Figures} feed=${feed} column=${column} unit=${unit} lines=${shown} />`}
+  </figure>`;
+}
+
+/** The chart in figures. */
+function Figures({ feed, column, unit, lines }) {
+  feed.publications.value;
+  const { series } = feed;
+  return html`<div class="figures-scroll" tabindex="0" role="region" aria-label="Figures of ${column}"><table class="figures">
+    <thead><tr><th scope="col">line</th><th scope="col">last</th><th scope="col">lowest</th><th scope="col">mean</th><th scope="col">highest</th></tr></thead>
+    <tbody>${lines.map(({ key, label }) => {
+      const { low, mean, high } = series.summary(key, column);
+      return html`<tr key=${key}><th scope="row">${label}</th>
+        ${[series.last(key, column), low, mean, high].map((value) => html`<td>${quantity(value, unit)}</td>`)}</tr>`;
+    })}</tbody>
+  </table></div>`;
+}

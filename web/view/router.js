@@ -1,0 +1,31 @@
+import { signal } from "../vendor/vendor.js";
+
+const TABS = ["data", "progress", "logs", "events"];
+
+/** @returns {{view: "jobs"} | {view: "job", job: string, tab: string} | {view: "run", function?: string}} */
+export function parse(hash) {
+  const [view, first, second] = hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  if (view === "jobs" && first) return { view: "job", job: first, tab: TABS.includes(second) ? second : "data" };
+  if (view === "run") return { view: "run", function: first || undefined };
+  return { view: "jobs" };
+}
+
+/** What is shown; the address's hash says it, so that a link leads back to it. */
+export const route = signal(parse(location.hash));
+
+window.addEventListener("hashchange", () => {
+  const before = route.peek();
+  route.value = parse(location.hash);
+  // A tab is part of the page; another page starts at its top, and its heading gets the focus for whoever cannot see it.
+  if (before.view === route.peek().view && before.job === route.peek().job) return;
+  window.scrollTo(0, 0);
+  requestAnimationFrame(() => document.querySelector("h1")?.focus({ preventScroll: true }));
+});
+
+export const hrefs = {
+  jobs: "#/jobs",
+  job: (key, tab = "") => `#/jobs/${encodeURIComponent(key)}${tab ? `/${tab}` : ""}`,
+  run: (name = "") => `#/run${name ? `/${encodeURIComponent(name)}` : ""}`,
+};
+
+export const tabs = TABS;
