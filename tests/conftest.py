@@ -1,0 +1,22 @@
+"""What tests of several kinds share: the one real Spark of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from streams.archive import ensure_archive
+from streams.java import find_java
+from streams.session import start_driver
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A real Spark, started and tuned as a worker does it, once for the run."""
+    java = find_java()
+    driver = start_driver(java, {"spark.master": "local[2]"}, ensure_archive(java, logging.getLogger(__name__).info))
+    yield driver.spark
+    driver.close()

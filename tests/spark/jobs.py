@@ -1,0 +1,109 @@
+"""Functions that the tests of the worker run: small, replayable, and steered through files in the job's directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import pyarrow as pa
+import reactivex as rx
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from reactivex import operators as ops
+
+from streams import Output, Parameters, batch, job, parameter, stream
+
+
+class Steps(Parameters):
+    minimum: int = parameter(0, minimum=0, maximum=100, live=True)
+    rows: int = parameter(10, minimum=1, maximum=1_000_000)
+    fail_at: int = parameter(-1, live=True)
+
+
+def numbers(spark: SparkSession, rows: int) -> DataFrame:
+    """`rows` consecutive numbers in each micro-batch, the same ones at each replay."""
+    return (
+        spark.readStream.format("rate-micro-batch")
+        .option("rowsPerBatch", rows)
+        .option("numPartitions", 1)
+        .option("startTimestamp", 1_000_000)
+        .load()
+    )
+
+
+@stream(parameters=Steps, outputs=[Output("kept", time="timestamp"), Output("sums")], trigger_ms=100)
+def steps(spark: SparkSession, parameters: Steps) -> DataFrame:
+    """Numbers, of which a live minimum keeps some.
+
+    Dies where the file `die` in its directory names the batch; waits at the batch that `hold` names until `go` is there.
+    """
+    return numbers(spark, parameters.rows)
+
+
+@steps.each_batch
+def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
+    table = df.withColumn("minimum", F.lit(parameters.minimum)).where(F.col("value") % 100 >= parameters.minimum)
+    kept = table.toArrow()
+    first = kept["value"][0].as_py() if kept.num_rows else -1
+    batch_number = first // parameters.rows
+    logging.getLogger("author").info("batch of %s", first)
+    print("printed", first)
+    die, hold = job().directory / "die", job().directory / "hold"
+    if die.exists() and die.read_text() == str(batch_number):
+        die.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if hold.exists() and hold.read_text() == str(batch_number):
+        (job().directory / "holding").touch()
+        while not (job().directory / "go").exists():
+            threading.Event().wait(0.01)
+    if parameters.fail_at == batch_number:
+        raise ValueError(f"told to fail at {batch_number}")
+    return {"kept": kept, "sums": pa.table({"sum": [sum(kept["value"].to_pylist())]})}
+
+
+@stream(outputs=[Output("output", mode="update", key=["bucket"])], output_mode="update", trigger_ms=100)
+def counted(spark: SparkSession) -> DataFrame:
+    """State: how many numbers in each of ten buckets."""
+    return numbers(spark, 50).groupBy((F.col("value") % 10).alias("bucket")).count()
+
+
+@stream(trigger_ms=100)
+def piped(spark: SparkSession) -> DataFrame:
+    """Its pipe adds up the rows of each two batches."""
+    return numbers(spark, 5)
+
+
+@piped.pipe()
+def pairs(source: rx.Observable[pa.Table]) -> rx.Observable[pa.Table]:
+    return source.pipe(
+        ops.map(lambda table: table.num_rows),
+        ops.buffer_with_count(2),
+        ops.map(lambda counts: pa.table({"rows": [sum(counts)]})),
+    )
+
+
+@stream(trigger_ms=100)
+def broken_query(spark: SparkSession) -> DataFrame:
+    """Fails in Spark and not in Python."""
+    return numbers(spark, 5).select(F.expr("cast(concat('x', value) as int)").alias("bad"))
+
+
+@stream
+def broken_build(spark: SparkSession) -> DataFrame:
+    """Fails before there is a query."""
+    raise LookupError("no such table")
+
+
+@batch
+def total(spark: SparkSession) -> int:
+    """The sum of the first hundred numbers."""
+    return int(spark.range(100).agg(F.sum("id")).collect()[0][0])
+
+
+@batch
+def endless(spark: SparkSession) -> int:
+    """Runs until it is stopped."""
+    (job().directory / "holding").touch()
+    return spark.range(10**13).where("id % 7 = 8").count()
