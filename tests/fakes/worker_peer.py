@@ -61,6 +61,7 @@ class WorkerPeer:
         #: Answers to start and parameter requests that a test wants otherwise.
         self.refuse: Callable[[LinkFrame], Failed | None] = lambda _frame: None
         self.silent = False
+        self.connected = False
         self._path = link_url.removeprefix("ws+unix://")
         self._secret = secret
         self._socket: ClientConnection | None = None
@@ -76,7 +77,7 @@ class WorkerPeer:
             additional_headers={"Authorization": f"Bearer {self._secret}"},
             max_size=None,
         )
-        self.welcome = None
+        self.welcome, self.connected = None, True
         hello = Hello(
             worker=self.name,
             context=self.context,
@@ -99,12 +100,13 @@ class WorkerPeer:
         assert self._socket is not None
         assert self._reader is not None
         self._socket.transport.abort()
-        with suppress(websockets.ConnectionClosed):
-            await self._reader
+        await self._reader
 
     async def until(self, happened: Callable[[], bool]) -> None:
         async with asyncio.timeout(10), self._changed:
-            await self._changed.wait_for(happened)
+            await self._changed.wait_for(lambda: happened() or not self.connected)
+        if not happened():
+            raise ConnectionError("the gateway closed the link")
 
     def report(self, job: str) -> JobReport:
         start = self.jobs[job]
@@ -179,11 +181,15 @@ class WorkerPeer:
 
     async def _read(self) -> None:
         assert self._socket is not None
-        async for data in self._socket:
-            frame = decode_to_worker(data)
-            async with self._changed:
-                await self._take(frame)
-                self._changed.notify_all()
+        with suppress(websockets.ConnectionClosed):
+            while True:
+                frame = decode_to_worker(await self._socket.recv())
+                async with self._changed:
+                    await self._take(frame)
+                    self._changed.notify_all()
+        self.connected = False
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _take(self, frame: LinkFrame) -> None:
         if isinstance(frame, LinkWelcome):

@@ -1,0 +1,1 @@
+"""What the gateway decides, without sockets, event loop or clock: plain calls in, frames out."""

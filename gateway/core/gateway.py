@@ -1,0 +1,307 @@
+"""The gateway's state in one place, and what each command does to it. Nothing here waits, reads a clock or a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from gateway.core.arrow import rows_json
+from gateway.core.counters import Counters
+from gateway.core.hub import Hub, OwnStream
+from gateway.core.job import OWN_OUTPUTS, Job
+from gateway.core.jobs import JobRules, Jobs, near_miss
+from gateway.core.principal import Principal
+from gateway.core.session import Session, SessionRules
+from gateway.core.stream import Retention, Stream
+from gateway.core.subscription import Subscription
+from gateway.core.tables import EVENTS, GATEWAY, JOBS, job_event_row, job_row, parameters_row
+from gateway.core.workers import Worker, Workers
+from gateway.protocol import frames
+from gateway.protocol.codes import CloseCode, ErrorCode
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.link import stream_key
+from gateway.protocol.types import JobState, OutputInfo, Position, StreamInfo
+
+Outcome = frames.Reply | RivuletError
+OnDone = Callable[[Outcome], None]
+#: Finds out whose token it is; raises `RivuletError` UNAUTHENTICATED.
+Authenticator = Callable[[str], Principal]
+C = TypeVar("C", bound=frames.Command)
+
+
+class Rules(Struct, frozen=True):
+    """Every bound of the gateway's core."""
+
+    session: SessionRules = SessionRules()
+    retention: Retention = Retention()
+    jobs: JobRules = JobRules()
+    max_sessions: int = 10_000
+
+
+class Gateway:
+    """Streams, jobs, workers and sessions; it is also the `Watch` that jobs tell what happens to them."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        authenticate: Authenticator,
+        *,
+        server: str,
+        new_id: Callable[[], str],
+        wall: Callable[[], datetime],
+        clock: Callable[[], float],
+        log: Callable[..., None],
+    ) -> None:
+        self.rules = rules
+        self.server = server
+        self.counters = Counters()
+        self.wall = wall
+        self.clock = clock
+        self.sessions: dict[str, Session] = {}
+        self.loop_lag_ms = 0.0
+        self.on_worker_ready: Callable[[Worker], None] = lambda _worker: None
+        self.warn = log
+        self.hub = Hub(rules.retention, self.counters, lambda reason: log("observer_failed", reason=reason))
+        self.workers = Workers()
+        self.jobs = Jobs(self.hub, self.workers, self, rules.jobs, new_id, wall, clock)
+        self._authenticate = authenticate
+        self._new_id = new_id
+        self._epoch = new_id()
+        self._started_at = clock()
+        self._jobs_stream = OwnStream(self.hub.open("$jobs", output=OutputInfo("$jobs", time="at")), self._epoch, JOBS)
+        self._gateway_stream = OwnStream(
+            self.hub.open("$gateway", output=OutputInfo("$gateway", time="at")), self._epoch, GATEWAY
+        )
+        self._events: dict[str, OwnStream] = {}
+        self._handlers: dict[type[frames.Command], Callable[[Session, Any, OnDone], None]] = {
+            frames.Authenticate: self._on_authenticate,
+            frames.Subscribe: self._on_subscribe,
+            frames.Unsubscribe: self._on_unsubscribe,
+            frames.Run: self._on_run,
+            frames.Stop: self._on_stop,
+            frames.GetJob: self._on_get_job,
+            frames.ListJobs: self._on_list_jobs,
+            frames.GetParameters: self._on_get_parameters,
+            frames.SetParameters: self._on_set_parameters,
+            frames.Ping: self._on_ping,
+        }
+
+    # ---- sessions ----
+
+    def connect(self, principal: Principal | None) -> Session:
+        """A socket was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
+        if len(self.sessions) >= self.rules.max_sessions:
+            raise RivuletError(
+                ErrorCode.LIMIT_EXCEEDED, f"this gateway serves {self.rules.max_sessions} sockets at most"
+            )
+        session = Session(self._new_id(), self, self.rules.session, self.clock())
+        self.sessions[session.id] = session
+        if principal is not None:
+            session.authenticate(principal)
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """A socket was closed, by whomever."""
+        if session.close_code is CloseCode.TOO_SLOW:
+            self.counters.evicted_sockets += 1
+        self.sessions.pop(session.id, None)
+        session.closed()
+
+    def drain(self, reconnect_in_ms: tuple[int, int], deadline_ms: int) -> None:
+        """Tell everybody that the gateway goes away."""
+        for session in self.sessions.values():
+            if session.principal is not None:
+                session.machine.advance("drain")
+                session.send(frames.Drain(reconnect_in_ms=reconnect_in_ms, deadline_ms=deadline_ms))
+
+    def tick(self) -> None:
+        """Once a second: deadlines, retention, and the gateway's own row."""
+        now, at = self.clock(), self.wall()
+        for session in list(self.sessions.values()):
+            session.tick(now)
+        for worker in self.workers:
+            worker.tick(now)
+        self.jobs.tick(now)
+        self.hub.trim(now)
+        self._gateway_stream.append([self._gateway_row(at, now)], at, now)
+
+    def handle(self, session: Session, command: frames.ClientFrame, on_done: OnDone) -> None:
+        """Do what a command asks for; `on_done` gets the reply, now or later. Raises `RivuletError` where it cannot."""
+        self._handlers[type(command)](session, command, on_done)
+
+    # ---- streams ----
+
+    def resolve(self, name: str) -> Stream:
+        """The stream that the outside calls `name`: `<job>/<output>`, a job with one output, or the gateway's own."""
+        own = self.hub.get(name) if name.startswith("$") else None
+        if own is not None:
+            return own
+        job_name, slash, output_name = name.partition("/")
+        if name.startswith("$"):
+            raise RivuletError(
+                ErrorCode.NOT_FOUND, f"there is no stream {name!r}; there is: $gateway, $jobs", "$.stream"
+            )
+        job = self.jobs.find(job_name, "$.stream")
+        names = [output.name for output in job.outputs]
+        if not slash:
+            if len(names) != 1:
+                raise RivuletError(
+                    ErrorCode.NOT_FOUND,
+                    f"job {job.name!r} has several outputs, choose one: {', '.join(f'{job.name}/{o}' for o in names)}",
+                    "$.stream",
+                )
+            output_name = names[0]
+        output = job.output(output_name)
+        if output is None:
+            near = near_miss(output_name, [*names, *OWN_OUTPUTS])
+            raise RivuletError(ErrorCode.NOT_FOUND, f"job {job.name!r} has no output {output_name!r}{near}", "$.stream")
+        return self.hub.open(stream_key(job.id, output_name), job.id, output)
+
+    def name_of(self, stream: Stream) -> str:
+        """What the outside calls a stream."""
+        job = self.jobs.get(stream.job) if stream.job else None
+        return stream.name if job is None else f"{job.name}/{stream.name.partition('/')[2]}"
+
+    def streams(self) -> tuple[StreamInfo, ...]:
+        """All streams, the gateway's own first."""
+        infos = [stream.info(self.name_of(stream)) for stream in self.hub]
+        return tuple(sorted(infos, key=lambda info: (info.job is not None, info.stream)))
+
+    # ---- what jobs tell (Watch) ----
+
+    def job_changed(self, job: Job) -> None:
+        """Push it to those who watch, and note it in `$jobs` and the job's `$events`."""
+        info, at, now = job.info(), self.wall(), self.clock()
+        self._jobs_stream.append([job_row(info, at)], at, now)
+        self._events_of(job).append([job_event_row(info, at)], at, now, job.revision)
+        self._push(job, frames.Job(job=info))
+
+    def parameters_changed(self, job: Job, change: frames.Parameters) -> None:
+        """Push it to those who watch, and note it in the job's `$events`."""
+        self._events_of(job).append([parameters_row(change)], self.wall(), self.clock(), change.revision)
+        self._push(job, change)
+
+    # ---- commands ----
+
+    def _on_authenticate(self, session: Session, command: frames.Authenticate, on_done: OnDone) -> None:
+        principal = self._authenticate(command.token)
+        session.authenticate(principal)
+        on_done(
+            frames.Authenticated(
+                id=1, principal=principal.name, tenant=principal.tenant, expires_at=principal.expires_at
+            )
+        )
+
+    def _on_subscribe(self, session: Session, command: frames.Subscribe, on_done: OnDone) -> None:
+        if command.sub in session.subscriptions:
+            raise RivuletError(
+                ErrorCode.CONFLICT, f"sub {command.sub} is in use on this socket: choose another number", "$.sub"
+            )
+        if len(session.subscriptions) >= session.rules.max_subscriptions:
+            raise RivuletError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"a socket has {session.rules.max_subscriptions} subscriptions at most",
+                "$.sub",
+            )
+        stream = self.resolve(command.stream)
+        position, recovered = _start(stream, command.since)
+        job = self.jobs.get(stream.job) if stream.job else None
+        on_done(
+            frames.Subscribed(
+                id=1,
+                sub=command.sub,
+                stream=self.name_of(stream),
+                epoch=position.epoch,
+                offset=position.offset,
+                schema=stream.columns,
+                parameters=job.parameters if job else None,
+                **({} if recovered is None else {"recovered": recovered}),
+            )
+        )
+        session.subscriptions[command.sub] = Subscription(
+            command.sub, stream, position, session.outbox, session.behind, rows_json, self.counters, session.ended
+        )
+        session.wake()
+
+    def _on_unsubscribe(self, session: Session, command: frames.Unsubscribe, on_done: OnDone) -> None:
+        subscription = session.subscriptions.pop(command.sub, None)
+        if subscription is None:
+            raise RivuletError(ErrorCode.NOT_FOUND, f"there is no sub {command.sub} on this socket", "$.sub")
+        subscription.close()
+        session.outbox.drop(command.sub)
+        on_done(frames.Unsubscribed(id=1, sub=command.sub))
+
+    def _on_run(self, session: Session, command: frames.Run, on_done: OnDone) -> None:
+        self.jobs.run(command, _principal(session), _as_reply(on_done))
+
+    def _on_stop(self, _session: Session, command: frames.Stop, on_done: OnDone) -> None:
+        self.jobs.stop(command, _as_reply(on_done))
+
+    def _on_get_job(self, _session: Session, command: frames.GetJob, on_done: OnDone) -> None:
+        on_done(frames.JobReply(id=1, job=self.jobs.find(command.job).info()))
+
+    def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
+        on_done(frames.Jobs(id=1, jobs=self.jobs.list(command)))
+
+    def _on_get_parameters(self, _session: Session, command: frames.GetParameters, on_done: OnDone) -> None:
+        job = self.jobs.find(command.job)
+        on_done(frames.ParametersReply(id=1, job=job.name, revision=job.revision, values=job.values, schema=job.schema))
+
+    def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
+        self.jobs.set_parameters(command, _principal(session), on_done)
+
+    def _on_ping(self, _session: Session, command: frames.Ping, on_done: OnDone) -> None:
+        on_done(frames.Pong(id=1, t=command.t))
+
+    # ---- inside ----
+
+    def _events_of(self, job: Job) -> OwnStream:
+        own = self._events.get(job.id)
+        if own is None:
+            key = stream_key(job.id, "$events")
+            stream = self.hub.open(key, job.id, job.output("$events"))
+            own = self._events[job.id] = OwnStream(stream, self._epoch, EVENTS)
+        return own
+
+    def _push(self, job: Job, frame: frames.Push) -> None:
+        for session in list(self.sessions.values()):
+            if session.watches(job.id):
+                session.send(frame)
+
+    def _gateway_row(self, at: datetime, now: float) -> dict[str, Any]:
+        sessions = self.sessions.values()
+        return {
+            "at": at,
+            "uptime_seconds": round(now - self._started_at, 3),
+            "sessions": len(sessions),
+            "subscriptions": sum(len(session.subscriptions) for session in sessions),
+            "jobs_running": sum(1 for job in self.jobs if job.state is JobState.RUNNING),
+            "workers_ready": sum(1 for worker in self.workers if worker.ready),
+            "queued_bytes": sum(session.outbox.queued_bytes for session in sessions),
+            "retained_bytes": self.hub.retained_bytes,
+            "loop_lag_ms": round(self.loop_lag_ms, 3),
+            **{name: getattr(self.counters, name) for name in self.counters.__slots__},
+        }
+
+
+def _start(stream: Stream, since: object) -> tuple[Position, bool | None]:
+    """From where a subscription reads, and whether all since the asked position comes (None where none was asked).
+
+    A position beyond what the gateway holds is taken as it is: the worker that published it is about to replay it.
+    """
+    if isinstance(since, Position):
+        first = stream.first_offset or stream.offset + 1
+        return since, since.epoch == stream.epoch and since.offset + 1 >= first
+    return (stream.earliest() if since == "earliest" else stream.position), None
+
+
+def _principal(session: Session) -> Principal:
+    assert session.principal is not None, "a command that needs a right was handled without a principal"
+    return session.principal
+
+
+def _as_reply(on_done: OnDone) -> Callable[[Any], None]:
+    return lambda outcome: on_done(outcome if isinstance(outcome, RivuletError) else frames.JobReply(id=1, job=outcome))

@@ -1,0 +1,126 @@
+"""One job as the gateway knows it."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+from gateway.protocol.frames import Parameters
+from gateway.protocol.link import JobReport
+from gateway.protocol.states import JOB, Machine
+from gateway.protocol.types import (
+    FunctionKind,
+    JobInfo,
+    JobState,
+    OutputInfo,
+    ParametersInForce,
+    Values,
+)
+
+#: The streams that every job has besides its outputs.
+OWN_OUTPUTS = ("$events", "$progress", "$logs")
+
+
+class Job:
+    """One run of a function. Its parameters and its streams' numbers are its worker's; its state is the gateway's."""
+
+    def __init__(
+        self,
+        job_id: str,
+        name: str,
+        function: str,
+        context: str,
+        principal: str,
+        tenant: str,
+        created_at: datetime,
+        *,
+        kind: FunctionKind = FunctionKind.STREAM,
+        values: Values | None = None,
+        external_id: str | None = None,
+        state: JobState = JobState.QUEUED,
+    ) -> None:
+        self.id = job_id
+        self.name = name
+        self.function = function
+        self.context = context
+        self.principal = principal
+        self.tenant = tenant
+        self.created_at = created_at
+        self.kind = kind
+        self.values: Values = values or {}
+        self.external_id = external_id
+        self.machine = Machine(f"job {name}", JOB, state)
+        self.outputs: tuple[OutputInfo, ...] = ()
+        self.schema: dict[str, Any] = {}
+        self.revision = 0
+        self.applied_revision = 0
+        self.started_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self.reason: str | None = None
+        self.restarts = 0
+        self.worker: str | None = None
+        #: Whether a worker has accepted it once; until then a refusal means that it never was.
+        self.accepted = False
+        #: When it was started again, on the gateway's clock: too often in too short a time means giving up.
+        self.restarted_at: deque[float] = deque(maxlen=16)
+
+    @property
+    def state(self) -> JobState:
+        """Where it is in `states.JOB`."""
+        return self.machine.state
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return self.machine.final
+
+    @property
+    def parameters(self) -> ParametersInForce:
+        """The newest accepted parameters."""
+        return ParametersInForce(self.revision, self.values)
+
+    def output(self, name: str) -> OutputInfo | None:
+        """The declared output of that name; one for a job's own streams; None where there is none."""
+        if name in OWN_OUTPUTS:
+            return OutputInfo(name, time="at")
+        return next((output for output in self.outputs if output.name == name), None)
+
+    def take(self, report: JobReport) -> None:
+        """Take over what the job's worker says of it."""
+        self.accepted = True
+        self.kind = report.kind
+        self.outputs = report.outputs
+        self.schema = report.schema
+        self.revision = report.revision
+        self.values = report.values
+
+    def note(self, change: Parameters) -> None:
+        """Take note of a change that the worker tells of."""
+        if change.state == "accepted" and change.revision > self.revision:
+            self.revision, self.values = change.revision, change.values
+        elif change.state == "applied":
+            self.applied_revision = max(self.applied_revision, change.revision)
+
+    def info(self) -> JobInfo:
+        """The job as everyone sees it."""
+        return JobInfo(
+            id=self.id,
+            name=self.name,
+            function=self.function,
+            context=self.context,
+            state=self.state,
+            kind=self.kind,
+            principal=self.principal,
+            tenant=self.tenant,
+            created_at=self.created_at,
+            outputs=self.outputs,
+            revision=self.revision,
+            values=self.values,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            reason=self.reason,
+            restarts=self.restarts,
+            worker=self.worker,
+            external_id=self.external_id,
+        )

@@ -1,0 +1,242 @@
+"""A stream as the gateway holds it: a bounded history, and those who listen."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Protocol
+
+import reactivex
+from msgspec import Struct
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from gateway.core.publication import Hole, Publication
+from gateway.protocol.types import Column, GapReason, OutputInfo, Position, StreamInfo
+
+Item = Publication | Hole
+
+
+class Retention(Struct, frozen=True):
+    """How much of a stream is kept: whichever bound is reached first."""
+
+    max_publications: int = 1000
+    max_bytes: int = 16 * 1024 * 1024
+    max_age_seconds: float = 600.0
+
+
+class Listener(Protocol):
+    """Somebody who is told of every item of a stream, in order, on the gateway's one thread."""
+
+    def on_item(self, item: Item) -> None:
+        """Take note; must not block. One that raises is taken off the stream, and the others never notice."""
+
+    def on_failure(self, reason: str) -> None:
+        """It raised, and gets nothing more."""
+
+    def on_end(self, reason: str) -> None:
+        """The stream is gone for good."""
+
+
+class Stream:
+    """One output of a job (or a job's or the gateway's own stream).
+
+    Invariant: the history's offsets ascend within one epoch, and every offset between `floor` and `offset` that is
+    not in it is a hole that was announced to those who listened, and is announced to those who ask for it later.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        retention: Retention,
+        *,
+        job: str | None = None,
+        output: OutputInfo | None = None,
+        on_failure: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        self.name = name
+        self.job = job
+        self.output = output
+        self.epoch = ""
+        self.offset = 0
+        self.columns: tuple[Column, ...] | None = None
+        self.duplicates = 0
+        self.retained_bytes = 0
+        self._retention = retention
+        self._history: deque[Publication] = deque()
+        self._listeners: dict[int, Listener] = {}
+        self._next_listener = 0
+        self._on_failure = on_failure
+
+    # ---- what is there ----
+
+    @property
+    def position(self) -> Position:
+        """Up to where the gateway holds the stream."""
+        return Position(self.epoch, self.offset)
+
+    @property
+    def first_offset(self) -> int | None:
+        """The oldest offset retained, or None where nothing is."""
+        return self._history[0].offset if self._history else None
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    def info(self, name: str) -> StreamInfo:
+        """What there is to know about the stream, under the `name` that the outside knows it by."""
+        output = self.output or OutputInfo("")
+        return StreamInfo(
+            stream=name,
+            epoch=self.epoch,
+            offset=self.offset,
+            job=self.job,
+            output=output.name or None,
+            first_offset=self.first_offset,
+            retained_bytes=self.retained_bytes,
+            subscribers=self.listeners,
+            columns=self.columns,
+            mode=output.mode,
+            key=output.key,
+            time=output.time,
+        )
+
+    # ---- publishing ----
+
+    def begin(self, epoch: str, offset: int) -> None:
+        """Say where the numbering stands: nothing up to `offset` that is not held already will come any more."""
+        if epoch != self.epoch:
+            self._begin_epoch(epoch, offset)
+        elif offset > self.offset:
+            self._hole(self.offset + 1, offset, GapReason.RETENTION)
+
+    def publish(self, publication: Publication) -> bool:
+        """Take a publication into the history and tell all; False for one that is held already (a replayed batch)."""
+        if publication.epoch != self.epoch:
+            self._begin_epoch(publication.epoch, publication.offset - 1)
+        elif publication.offset <= self.offset:
+            self.duplicates += 1
+            return False
+        elif publication.offset > self.offset + 1:
+            self._hole(self.offset + 1, publication.offset - 1, GapReason.RETENTION)
+        self.offset = publication.offset
+        self._history.append(publication)
+        self._tell(publication)
+        publication.forget_texts()
+        self.retained_bytes += publication.retained_bytes
+        self.trim(publication.received)
+        return True
+
+    def trim(self, now: float) -> None:
+        """Let go of what is beyond the retention; the newest publication always stays."""
+        history, bounds = self._history, self._retention
+        while len(history) > 1 and (
+            len(history) > bounds.max_publications
+            or self.retained_bytes > bounds.max_bytes
+            or now - history[0].received > bounds.max_age_seconds
+        ):
+            self.retained_bytes -= history.popleft().retained_bytes
+
+    def recount(self, publication: Publication, before: int) -> None:
+        """Account for JSON that was made of a retained publication after it was published."""
+        if publication.epoch == self.epoch and publication.offset >= (self.first_offset or 0):
+            self.retained_bytes += publication.retained_bytes - before
+
+    def end(self, reason: str) -> None:
+        """Tell everybody that nothing more comes."""
+        for key in list(self._listeners):
+            listener = self._listeners.pop(key, None)
+            if listener is not None:
+                self._guard(listener, lambda who: who.on_end(reason))
+
+    def _begin_epoch(self, epoch: str, offset: int) -> None:
+        self.epoch, self.offset = epoch, offset
+        self._history.clear()
+        self.retained_bytes = 0
+        self._tell(Hole(epoch, 1, offset, GapReason.EPOCH))
+
+    def _hole(self, first: int, last: int, reason: GapReason) -> None:
+        self.offset = last
+        self._tell(Hole(self.epoch, first, last, reason))
+
+    def _tell(self, item: Item) -> None:
+        for key, listener in list(self._listeners.items()):
+            if key in self._listeners and not self._guard(listener, lambda who: who.on_item(item)):
+                self._listeners.pop(key, None)
+
+    def _guard(self, listener: Listener, call: Callable[[Listener], None]) -> bool:
+        try:
+            call(listener)
+        except Exception as fault:  # noqa: BLE001 - whatever a listener raises, the others are told all the same
+            reason = f"{type(listener).__name__} failed: {type(fault).__name__}: {fault}"
+            self._on_failure(f"{self.name}: {reason}")
+            listener.on_failure(reason)
+            return False
+        return True
+
+    # ---- reading ----
+
+    def after(self, position: Position, limit: int | None = None) -> Iterator[Item]:
+        """What came after `position`, oldest first: publications, and holes for what is not retained.
+
+        A position of another epoch gets a hole with reason `epoch`, then all that is retained of this one.
+        """
+        if position.epoch != self.epoch:
+            start = (self.first_offset or self.offset + 1) - 1
+            yield Hole(self.epoch, 1, start, GapReason.EPOCH)
+            expected = start + 1
+        else:
+            expected = position.offset + 1
+        index = bisect_right(self._history, expected - 1, key=lambda kept: kept.offset)
+        for publication in islice(self._history, index, None if limit is None else index + limit):
+            if publication.offset > expected:
+                yield Hole(self.epoch, expected, publication.offset - 1, GapReason.RETENTION)
+            yield publication
+            expected = publication.offset + 1
+        if expected <= self.offset and (limit is None or index + limit >= len(self._history)):
+            yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION)
+
+    def earliest(self) -> Position:
+        """The position just before all that is retained."""
+        return Position(self.epoch, (self.first_offset or self.offset + 1) - 1)
+
+    # ---- listening ----
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` of everything from now on; call what is returned to stop."""
+        key = self._next_listener = self._next_listener + 1
+        self._listeners[key] = listener
+
+        def stop() -> None:
+            self._listeners.pop(key, None)
+
+        return stop
+
+    def observable(self) -> Observable[Item]:
+        """The stream as an `Observable`, for composition; it is hot, and completes when the stream ends."""
+
+        def subscribe(observer: ObserverBase[Item], _scheduler: SchedulerBase | None = None) -> DisposableBase:
+            return Disposable(self.listen(_RxListener(observer)))
+
+        return reactivex.create(subscribe)
+
+
+class _RxListener:
+    """Hands items to an Rx observer."""
+
+    def __init__(self, observer: ObserverBase[Item]) -> None:
+        self._observer = observer
+
+    def on_item(self, item: Item) -> None:
+        self._observer.on_next(item)
+
+    def on_failure(self, reason: str) -> None:
+        self._observer.on_error(RuntimeError(reason))
+
+    def on_end(self, reason: str) -> None:  # noqa: ARG002 - Rx completion carries no reason
+        self._observer.on_completed()

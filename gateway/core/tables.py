@@ -1,0 +1,107 @@
+"""The columns of the gateway's own streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from gateway.protocol.frames import Parameters
+from gateway.protocol.types import JobInfo
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+JOBS = pa.schema(
+    [
+        ("at", _TIME),
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("function", pa.string()),
+        ("context", pa.string()),
+        ("kind", pa.string()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+        ("restarts", pa.int64()),
+        ("revision", pa.int64()),
+        ("principal", pa.string()),
+        ("tenant", pa.string()),
+        ("worker", pa.string()),
+        ("created_at", _TIME),
+        ("started_at", _TIME),
+        ("ended_at", _TIME),
+    ]
+)
+
+EVENTS = pa.schema(
+    [
+        ("at", _TIME),
+        ("kind", pa.string()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+        ("restarts", pa.int64()),
+        ("revision", pa.int64()),
+        ("batch", pa.int64()),
+        ("by", pa.string()),
+        ("effect", pa.string()),
+        ("changed", pa.string()),
+        ("values", pa.string()),
+    ]
+)
+
+GATEWAY = pa.schema(
+    [
+        ("at", _TIME),
+        ("uptime_seconds", pa.float64()),
+        ("sessions", pa.int64()),
+        ("subscriptions", pa.int64()),
+        ("jobs_running", pa.int64()),
+        ("workers_ready", pa.int64()),
+        ("publications", pa.int64()),
+        ("duplicates", pa.int64()),
+        ("deliveries", pa.int64()),
+        ("delivered_bytes", pa.int64()),
+        ("commands", pa.int64()),
+        ("errors", pa.int64()),
+        ("gaps", pa.int64()),
+        ("lost_offsets", pa.int64()),
+        ("evicted_sockets", pa.int64()),
+        ("failed_observers", pa.int64()),
+        ("queued_bytes", pa.int64()),
+        ("retained_bytes", pa.int64()),
+        ("loop_lag_ms", pa.float64()),
+    ]
+)
+
+
+def job_row(info: JobInfo, at: object) -> dict[str, Any]:
+    """A job as a row of `$jobs`."""
+    return {"at": at, **{name: getattr(info, name) for name in JOBS.names if name != "at"}}
+
+
+def job_event_row(info: JobInfo, at: object) -> dict[str, Any]:
+    """A job's change of state as a row of its `$events`."""
+    return {
+        "at": at,
+        "kind": "job",
+        "state": info.state,
+        "reason": info.reason,
+        "restarts": info.restarts,
+        "revision": info.revision,
+    }
+
+
+def parameters_row(change: Parameters) -> dict[str, Any]:
+    """A change of parameters as a row of the job's `$events`; values are JSON text, since every job's differ."""
+    return {
+        "at": change.at,
+        "kind": "parameters",
+        "state": change.state,
+        "reason": change.reason or None,
+        "revision": change.revision,
+        "batch": change.batch if isinstance(change.batch, int) else None,
+        "by": change.by,
+        "effect": change.effect,
+        "changed": orjson.dumps(change.changed).decode(),
+        "values": orjson.dumps(change.values).decode(),
+    }
