@@ -1,5 +1,6 @@
 import { fullJitter, within } from "./backoff.js";
 import { Emitter } from "./emitter.js";
+import { ClockOffset } from "./clock.js";
 import { ConnectionLost, ReplyTimeout, RivuletError } from "./errors.js";
 import { Window } from "./lag.js";
 import { mayReconnect } from "../generated/protocol.js";
@@ -47,6 +48,8 @@ export class Connection extends Emitter {
     /** The gateway's `welcome`, while live. */
     this.welcome = undefined;
     this.round_trip_ms = new Window(32);
+    /** How far our clock is ahead of the gateway's. */
+    this.clock = new ClockOffset();
   }
 
   /** @returns {Iterable<Subscription>} */
@@ -116,6 +119,7 @@ export class Connection extends Emitter {
       options: { since: "latest", ...options },
       command: (frame) => this.command(frame),
       retry_in_ms: (attempt) => fullJitter(attempt, this.#options),
+      clock: this.clock,
     });
     this.#subscriptions.set(subscription.sub, subscription);
     subscription.on("ended", () => this.#subscriptions.delete(subscription.sub));
@@ -207,8 +211,10 @@ export class Connection extends Emitter {
     const sent_at = performance.now();
     try {
       await this.command({ type: "ping" });
-      this.round_trip_ms.add(performance.now() - sent_at);
-      this.emit("round_trip", performance.now() - sent_at);
+      const round_trip_ms = performance.now() - sent_at;
+      this.round_trip_ms.add(round_trip_ms);
+      this.clock.round_trip_ms = this.round_trip_ms.min;
+      this.emit("round_trip", round_trip_ms);
     } catch (error) {
       if (error instanceof ReplyTimeout) socket?.close(4408, "no pong");
       else if (!(error instanceof ConnectionLost)) this.emit("error", error);

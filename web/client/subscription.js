@@ -19,13 +19,15 @@ export const SubscriptionState = Object.freeze({
 export class Subscription extends Emitter {
   #command;
   #retry_in_ms;
+  #clock;
+  #asked_at_ms = 0;
   #timer;
 
   /**
    * @param {{sub: number, stream: string, options: object, command: (frame: object) => Promise<any>,
-   *   retry_in_ms: (attempt: number) => number}} parts made by `Connection.subscribe`
+   *   retry_in_ms: (attempt: number) => number, clock: import("./clock.js").ClockOffset}} parts made by `Connection.subscribe`
    */
-  constructor({ sub, stream, options, command, retry_in_ms }) {
+  constructor({ sub, stream, options, command, retry_in_ms, clock }) {
     super();
     this.sub = sub;
     this.stream = stream;
@@ -35,16 +37,18 @@ export class Subscription extends Emitter {
     this.position = undefined;
     /** @type {{name: string, type: string}[] | undefined} */
     this.schema = undefined;
-    /** Milliseconds from `published_at` to arrival, by this machine's clock. */
+    /** Milliseconds from `published_at` to arrival, corrected for the clocks; without what was published before we asked. */
     this.lag_ms = new Window();
     this.counts = { publications: 0, rows: 0, gaps: 0, missing: 0, overflowed: 0, repeats: 0, violations: 0 };
     this.#command = command;
     this.#retry_in_ms = retry_in_ms;
+    this.#clock = clock;
   }
 
   /** Ask for the stream on the connection that is live now. */
   async open(attempt = 0) {
     const since = this.position ?? this.options.since;
+    this.#asked_at_ms = Date.now();
     try {
       const reply = await this.#command({ ...this.options, type: "subscribe", sub: this.sub, stream: this.stream, since });
       if (this.state === SubscriptionState.ENDED) return;
@@ -104,8 +108,15 @@ export class Subscription extends Emitter {
     this.position = { epoch: frame.epoch, offset: frame.offset };
     this.counts.publications += 1;
     this.counts.rows += frame.rows?.length ?? 0;
-    this.lag_ms.add(Date.now() - Date.parse(frame.published_at));
+    this.#measure(Date.now(), Date.parse(frame.published_at));
     this.emit("publication", frame);
+  }
+
+  #measure(arrival_ms, published_ms) {
+    if (this.options.since === "latest") this.#clock.add(arrival_ms, published_ms);
+    if (published_ms + this.#clock.offset_ms >= this.#asked_at_ms) {
+      this.lag_ms.add(Math.max(0, arrival_ms - published_ms - this.#clock.offset_ms));
+    }
   }
 
   #gap(frame) {

@@ -36,12 +36,17 @@ export class RowFeed extends Emitter {
 
 /** An output of a job: what its charts and its table are painted from. */
 export class OutputFeed extends Emitter {
-  /** @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output */
-  constructor(job, output) {
+  /**
+   * @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output
+   * @param {string[]} [line_key] the columns that tell lines apart, where that is not the output's own key
+   */
+  constructor(job, output, line_key = output.key) {
     super();
     this.output = output;
+    /** Single events rather than samples of something that goes on: drawn as points. */
+    this.scattered = line_key !== output.key;
     this.keyed = output.mode === "complete" || (output.mode === "update" && output.key.length > 0);
-    this.series = new Series({ key: output.key, time: output.time });
+    this.series = new Series({ key: line_key, time: output.time });
     this.ring = this.keyed ? undefined : new RowRing(MAX_TABLE_ROWS);
     this.newest = this.keyed ? new KeyedRows(output.key, MAX_TABLE_ROWS) : undefined;
     /** Columns in the order of the schema, or of the first row. */
@@ -50,9 +55,12 @@ export class OutputFeed extends Emitter {
     this.shape = signal(0);
     this.publications = signal(0);
     this.newestRow = signal(undefined);
+    /** Why nothing more comes, where that is so. */
+    this.ended = signal("");
     this.subscription = connection.subscribe(`${job}/${output.name}`, { since: "earliest" });
     this.subscription.on("subscribed", ({ schema }) => schema && this.#setColumns(schema.map(({ name }) => name)));
     this.subscription.on("publication", (publication) => this.#take(publication));
+    this.subscription.on("ended", ({ reason }) => (this.ended.value = reason));
     this.subscription.on("gap", (gap) => {
       this.series.addGap(gap);
       this.emit("change");

@@ -1,7 +1,6 @@
 import { Connection, ConnectionLost, ConnectionState } from "../client/index.js";
 import { computed, signal } from "../vendor/vendor.js";
 import { say } from "./announcer.js";
-import { ClockOffset } from "./clock_offset.js";
 import { Problem, getSession, login as postLogin, logout as postLogout } from "./rest.js";
 
 /**
@@ -18,7 +17,6 @@ export const round_trip_ms = signal(undefined);
 export const may = (right) => computed(() => session.value?.rights?.includes(right) ?? false);
 
 export const connection = new Connection({ url: new URL("/ws", location.href.replace(/^http/, "ws")).href });
-export const clock_offset = new ClockOffset();
 
 let was_live = false;
 
@@ -80,10 +78,7 @@ async function askAfterRefusal() {
   }
 }
 
-connection.on("round_trip", (value_ms) => {
-  round_trip_ms.value = value_ms;
-  clock_offset.round_trip_ms = connection.round_trip_ms.min;
-});
+connection.on("round_trip", (value_ms) => (round_trip_ms.value = value_ms));
 connection.on("error", (error) => console.error("The gateway refused a command without an id:", error));
 
 /** A command that the user asked for; what went wrong is a sentence to show. */

@@ -1,7 +1,7 @@
 import { JOB_STATES } from "../generated/protocol.js";
 import { computed, signal } from "../vendor/vendor.js";
 import { say } from "./announcer.js";
-import { clock_offset, connection, explain, link } from "./gateway.js";
+import { connection, explain, link } from "./gateway.js";
 import { getFunctions } from "./rest.js";
 
 const MAX_JOBS = 500;
@@ -67,7 +67,4 @@ connection.on("job", ({ job }) => {
 });
 connection.on("welcome", refresh);
 connection.subscribe("$jobs");
-connection.subscribe("$gateway").on("publication", ({ rows, published_at }) => {
-  clock_offset.add(Date.now(), Date.parse(published_at));
-  figures.value = rows?.at(-1);
-});
+connection.subscribe("$gateway").on("publication", ({ rows }) => (figures.value = rows?.at(-1)));

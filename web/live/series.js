@@ -133,7 +133,7 @@ export class Series {
   #put(row, x) {
     const slot = this.#slot(x);
     if (slot < 0) return;
-    const key = keyOf(row, this.key);
+    const key = keyOf(row, this.key.filter((column) => column in row));
     const line = this.#lines.get(key) ?? this.#newLine(key, row);
     line.touched = this.#touches++;
     for (const [column, value] of Object.entries(row)) {

@@ -28,7 +28,7 @@ export function rangeOfValues(low, high) {
  * @param {{lines: {label: string, hue: number}[], unit: string, width: number, gaps: () => object[], on_draw: () => void,
  *   on_cursor: (index: number | null, left: number) => void}} options
  */
-export function makePlot({ lines, unit, width, gaps, on_draw, on_cursor, last_x }, element) {
+export function makePlot({ lines, unit, width, scattered, gaps, on_draw, on_cursor, last_x }, element) {
   const axis = { stroke: colour("--ink-3"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   const grid = { stroke: colour("--line"), width: 1 };
   const options = {
@@ -60,9 +60,10 @@ export function makePlot({ lines, unit, width, gaps, on_draw, on_cursor, last_x 
         stroke: colour(`--hue-${hue % HUES}`),
         width: 1.6,
         dash: DASHES[Math.floor(hue / HUES) % DASHES.length],
-        fill: lines.length === 1 ? softened(colour(`--hue-${hue % HUES}`)) : undefined,
+        fill: lines.length === 1 && !scattered ? softened(colour(`--hue-${hue % HUES}`)) : undefined,
         spanGaps: true,
-        points: { show: false },
+        points: { show: scattered === true, size: 6, fill: colour(`--hue-${hue % HUES}`) },
+        paths: scattered ? () => null : undefined,
       })),
     ],
     hooks: {

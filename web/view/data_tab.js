@@ -38,6 +38,7 @@ function OutputSection({ feed, job, page }) {
   const count = feed.publications.value;
   return html`<section class="output" data-output=${name} data-publications=${count} aria-label="Output ${name}">
     <header class="output-head"><h2>${name}</h2><span class="mode">${mode}</span><p class="muted small">${description}</p></header>
+    ${feed.ended.value && !isFinal(job) && html`<p class="fault banner" role="alert">Nothing more comes of this output: ${feed.ended.value}</p>`}
     ${count === 0
       ? html`<${Empty} title=${isFinal(job) ? "Nothing is kept of this output" : "No rows yet"}><p>${whyNothing(job)}</p><//>`
       : html`<${OutputCharts} feed=${feed} name=${name} changes=${page.changes} /><${OutputTable} feed=${feed} title=${name} />`}

@@ -8,7 +8,7 @@ import { signal } from "../vendor/vendor.js";
 export function openJob(job, schema) {
   const events = new RowFeed(`${job.id}/$events`, { capacity: 2000 });
   const progress = new OutputFeed(job.id, { name: "$progress", mode: "append", key: [], time: "at" });
-  const outputs = job.outputs.map((output) => new OutputFeed(job.id, output));
+  const outputs = job.outputs.map((output) => new OutputFeed(job.id, output, lineKey(output, job.outputs)));
   const board = new ParameterBoard(connection, job, Object.keys(schema.properties ?? {}));
   const changes = signal([]);
   const off = events.on("change", () => {
@@ -28,4 +28,9 @@ export function openJob(job, schema) {
       for (const feed of [events, progress, ...outputs]) feed.close();
     },
   };
+}
+
+/** Rows without a key of their own are told apart by that of another output, when they have its columns: `keyOf` sees to it. */
+function lineKey(output, outputs) {
+  return output.key.length ? output.key : (outputs.find(({ key }) => key.length)?.key ?? output.key);
 }

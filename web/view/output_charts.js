@@ -69,7 +69,7 @@ function ChartPanel({ feed, name, column, unit, lines, changes }) {
   const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
   const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
   useEffect(() => {
-    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, changes: () => changes.peek() });
+    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, changes: () => changes.peek() });
     const stops = [feed.on("change", () => chart.invalidate()), changes.subscribe(() => chart.repaint())];
     return () => {
       for (const stop of stops) stop();
@@ -79,7 +79,7 @@ function ChartPanel({ feed, name, column, unit, lines, changes }) {
   return html`<figure class="card chart" data-column=${column}>
     <figcaption>
       <h3>${column}</h3>
-      ${unit && html`<span class="unit">${unit}</span>`}
+      <span class="unit">${[lines.length === 1 && lines[0].key, unit].filter(Boolean).join(" · ")}</span>
       <button type="button" class="button quiet small" aria-pressed=${as_table.value} aria-label="Show ${title} as a table"
         title="Show as table" onClick=${() => (as_table.value = !as_table.value)}>${icon("table")}</button>
     </figcaption>

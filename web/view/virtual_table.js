@@ -47,8 +47,10 @@ export class VirtualTable {
   setColumns(columns, sort = {}) {
     this.#columns = columns;
     this.#pool = [];
-    const template = columns.map(({ numeric, wide }) => (wide ? "minmax(220px, 4fr)" : numeric ? "minmax(92px, 1fr)" : "minmax(120px, 1.4fr)")).join(" ");
+    const widths = columns.map(({ name, numeric, wide }) => Math.max(wide ? 260 : numeric ? 88 : 120, name.length * 7 + 30));
+    const template = columns.map(({ wide }, index) => `minmax(${widths[index]}px, ${wide ? 4 : 1}fr)`).join(" ");
     this.#scroller.style.setProperty("--columns", template);
+    this.#scroller.style.setProperty("--least", `${widths.reduce((sum, width) => sum + width, 0)}px`);
     const head = make("div", "table-head", {}, "rowgroup");
     const row = make("div", "table-row", {}, "row");
     row.setAttribute("aria-rowindex", "1");

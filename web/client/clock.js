@@ -1,10 +1,10 @@
-import { Window } from "../client/lag.js";
+import { Window } from "./lag.js";
 
 /**
  * How far this machine's clock is ahead of the gateway's, so that a lag can be told between two clocks.
  *
- * The fastest of the recent frames took about half of the fastest round trip; what is left of `arrival - published_at` is the
- * offset. The gateway's own stream, which is sent the moment it is published, gives the samples.
+ * The fastest of the recent publications took about half of the fastest round trip; what is left of `arrival - published_at`
+ * is the offset. Only streams that are followed from their newest on give samples: a replay is late by nature.
  */
 export class ClockOffset {
   #samples_ms = new Window(64);
@@ -20,10 +20,5 @@ export class ClockOffset {
   get offset_ms() {
     const fastest = this.#samples_ms.min;
     return fastest === undefined ? 0 : fastest - (this.round_trip_ms ?? 0) / 2;
-  }
-
-  /** @param {number | undefined} raw_ms arrival by our clock minus publication by the gateway's */
-  correct(raw_ms) {
-    return raw_ms === undefined ? undefined : Math.max(0, raw_ms - this.offset_ms);
   }
 }
