@@ -22,7 +22,7 @@ JOBS = ("host_metrics", "word_count")
 
 #: Small texts to count words in; made into files, so that there is something to look at and something to edit.
 TEXTS = {
-    "streams.txt": """A stream is what a table looks like while it is still being written. Rows come, and more rows come,
+    "streams.txt": """A stream is what a table looks like while it is still being written. Rows come, and more rows,
 and nobody knows which one is the last. A query over a stream is never done; it is only up to date.""",
     "steering.txt": """To steer is to change the course while the ship moves. A slider moves, the next batch is computed
 with the new value, and the chart shows a mark where the course changed. The ship does not stop.""",
@@ -50,6 +50,7 @@ class Demo:
         self._url = ""
         self._started = time.monotonic()
         self._running: set[str] = set()
+        self._stopping = False
         self._failure: str | None = None
 
     def on_event(self, event: Event) -> None:
@@ -67,12 +68,17 @@ class Demo:
                 self._step(f"{event.detail} runs")
                 if self._running >= set(JOBS):
                     self._ready()
-            case "failed" | "worker_failed" | "worker_ended":
+            case "failed":
                 self._failure = event.detail
-                self._step(f"failed: {event.detail}")
-                if event.kind == "worker_failed":
-                    self._step("it would fail again; `rivulet doctor` tells more. Ctrl-C stops the rest")
+                self._step(f"refused: {event.detail}")
+            case "worker_failed":
+                self._failure = event.detail
+                self._step(f"Spark cannot start: {event.detail}")
+                self._step("`rivulet doctor` tells more; Ctrl-C stops the rest")
+            case "worker_ended" if not self._stopping:
+                self._step(f"Spark ended and is started again: {event.detail}")
             case "stopping":
+                self._stopping = True
                 self._step("stopping the jobs and Spark")
             case "stopped":
                 self._step("stopped, nothing is left running")

@@ -54,7 +54,22 @@ def explain(error: Exception) -> Exit | None:
     code = _BY_CODE.get(error.code, Exit.FAILED)
     if code is Exit.UNREACHABLE and not isinstance(error, Unreachable):
         code = Exit.FAILED
-    print(f"rivulet: {error}", file=sys.stderr)
+    print(f"rivulet: {describe(error)}", file=sys.stderr)
     if hint := _HINTS.get(code):
         print(hint, file=sys.stderr)
     return code
+
+
+def describe(error: RivuletError) -> str:
+    """The error in lines, fields called as the command line calls them: `threshold`, not `$.values.threshold`."""
+    faults = [f"{_field(fault.path)}: {fault.detail}" for fault in error.faults]
+    if len(faults) == 1:
+        return faults[0]
+    return "\n  ".join([error.detail, *faults])
+
+
+def _field(path: str) -> str:
+    for prefix in ("$.values.", "$.parameters.", "$."):
+        if path.startswith(prefix):
+            return path.removeprefix(prefix)
+    return path

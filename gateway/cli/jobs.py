@@ -100,15 +100,15 @@ def jobs(
             job.name,
             job.state,
             job.function,
-            ", ".join(f"{job.name}/{output.name}" for output in job.outputs),
+            ", ".join(output.name for output in job.outputs),
             job.revision,
             job.restarts,
             job.started_at,
-            job.reason,
+            (job.reason or "").partition("\n")[0],
         )
         for job in found
     ]
-    columns = ("job", "state", "function", "streams", "revision", "restarts", "started (UTC)", "reason")
+    columns = ("job", "state", "function", "outputs", "revision", "restarts", "started (UTC)", "reason")
     print_table(columns, rows, "No jobs. Start one: rivulet run FUNCTION (rivulet functions lists them).")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+PIPE_WIDTH = 400
+
 
 def note(text: str) -> None:
     """Say what is going on, on stderr."""
@@ -44,6 +46,8 @@ def cell(value: Any) -> str:
             return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         case str():
             return value
+        case list() if all(isinstance(each, str | int | float) for each in value):
+            return ", ".join(map(cell, value))
         case _:
             return msgspec.json.encode(value).decode()
 
@@ -54,13 +58,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: st
 
     table = table_of(columns, rows)
     if table.row_count:
-        Console().print(table)
+        # Into a pipe a line is a line; on a terminal the last column takes what is left of the width.
+        Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
     else:
         note(empty)
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
-    """A `rich` table; numbers stand to the right."""
+    """A `rich` table; numbers stand to the right, the last column is as wide as there is room."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -70,7 +75,14 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     for index, name in enumerate(columns):
         values = [row[index] for row in rows if row[index] is not None]
         numeric = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        last = index == len(columns) - 1
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+            ratio=1 if last else None,
+        )
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     return table

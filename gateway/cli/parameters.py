@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.options import GATEWAY, Gateway, JobArgument, Json, Token, with_client
+from gateway.cli.output import cell
 
 if TYPE_CHECKING:
     from gateway.client import Client
@@ -27,7 +28,7 @@ def get(
     rivulet get host_metrics threshold
     rivulet get host_metrics --json | jq .values
     """
-    from gateway.cli.output import cell, print_json, print_table, progress
+    from gateway.cli.output import print_json, print_table, progress
     from gateway.protocol.codes import ErrorCode
     from gateway.protocol.errors import RivuletError
 
@@ -68,10 +69,11 @@ def allowed(schema: dict[str, Any]) -> str:
         return ", ".join(str(value) for value in schema["enum"])
     if "items" in schema:
         return allowed(schema["items"])
+    unit = " s" if schema.get("format") == "duration" else ""
     low, high = (schema.get(bound, schema.get(f"x-{bound}")) for bound in ("minimum", "maximum"))
-    if low is None and high is None:
-        return ""
-    return f"{'' if low is None else low} to {'' if high is None else high}".strip()
+    if high is None:
+        return "" if low is None else f"at least {cell(low)}{unit}"
+    return f"at most {cell(high)}{unit}" if low is None else f"{cell(low)} to {cell(high)}{unit}"
 
 
 def set_(

@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 def get(gateway: str, token: str | None, path: str, kind: type[S]) -> S:
-    """GET `path` and read the answer as `kind`. Raises `Unreachable`, or the `RivuletError` that the gateway tells of."""
+    """GET `path` and read the answer as `kind`. Raises `Unreachable`, or what the gateway refused with."""
     address = Address.parse(gateway)
     request = urllib.request.Request(  # noqa: S310 - Address lets only http and https through
         address.http + path, headers={"Authorization": f"Bearer {token}"} if token else {}

@@ -78,6 +78,7 @@ class Connection:
     async def start(self) -> None:
         """Connect. Raises `Unreachable`, or `RivuletError` where the gateway refuses."""
         socket, welcome = await dial(self._address, self._token)
+        self._go_live(socket, welcome)
         self._task = asyncio.create_task(self._run(socket, welcome), name="rivulet client")
 
     async def stop(self) -> None:
@@ -87,38 +88,36 @@ class Connection:
             await asyncio.wait([self._task])
         self._finish(RivuletError(ErrorCode.UNAVAILABLE, "the client was closed"))
 
-    async def _run(self, socket: ClientConnection | None, welcome: frames.Welcome | None) -> None:
+    async def _run(self, socket: ClientConnection, welcome: frames.Welcome) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while True:
-                if socket is None or welcome is None:
-                    socket, welcome = await self._dial_again()
-                self._go_live(socket, welcome)
-                since = asyncio.get_running_loop().time()
+                since = clock()
                 try:
                     await self._serve(socket, welcome)
                 finally:
                     self._lose("the connection was lost before the reply came; the command may have been carried out")
                     await socket.close()
-                if asyncio.get_running_loop().time() - since > STABLE_SECONDS:
+                if clock() - since > STABLE_SECONDS:
                     self._backoff.reset()
                 error = closed_by_gateway(socket)
                 if not may_reconnect(socket.close_code or 0):
                     raise error
                 self._enter(ConnectionState.RECONNECTING, error.detail)
-                socket = welcome = None
-                await asyncio.sleep(self._backoff.next_seconds())
+                socket, welcome = await self._dial_again()
+                self._go_live(socket, welcome)
         except RivuletError as error:
             self._finish(error)
 
     async def _dial_again(self) -> tuple[ClientConnection, frames.Welcome]:
         while True:
+            await asyncio.sleep(self._backoff.next_seconds())
             try:
                 return await dial(self._address, self._token)
             except RivuletError as error:
                 if not error.code.value.retry:
                     raise
                 self._enter(ConnectionState.RECONNECTING, error.detail)
-            await asyncio.sleep(self._backoff.next_seconds())
 
     def _enter(self, state: ConnectionState, detail: str = "") -> None:
         self.state = state
