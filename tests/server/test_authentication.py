@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,10 @@ def as_subprotocol(token: str) -> str:
     return SUBPROTOCOL_TOKEN_PREFIX + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
+def rewrite(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
 async def closed(client: RawClient) -> int | None:
     with pytest.raises(ConnectionClosed):
         await client.receive()
@@ -90,12 +93,10 @@ async def test_by_subprotocol_of_which_only_the_real_one_is_sent_back(dial: Dial
     assert (await client.receive())["principal"] == "reader"
 
 
-@pytest.mark.parametrize(
-    "offer", [as_subprotocol("wrong"), f"{SUBPROTOCOL_TOKEN_PREFIX}_", f"{SUBPROTOCOL_TOKEN_PREFIX}"]
-)
-async def test_a_subprotocol_that_is_no_good_is_told_by_the_close_code(dial: Dial, offer: str) -> None:
+@pytest.mark.parametrize("text", ["d3Jvbmc", "_", "", "w6", "_w"])
+async def test_a_subprotocol_that_is_no_good_is_told_by_the_close_code(dial: Dial, text: str) -> None:
     """A page cannot see why a handshake was refused, so it is let in to be told."""
-    client = await dial(welcome=False, subprotocols=[offer, SUBPROTOCOL_JSON])
+    client = await dial(welcome=False, subprotocols=[SUBPROTOCOL_TOKEN_PREFIX + text, SUBPROTOCOL_JSON])
     assert await closed(client) == CloseCode.FORBIDDEN
 
 
@@ -179,12 +180,14 @@ async def test_a_token_in_the_address_is_no_token(gateway: RunningGateway, token
 async def test_who_shows_nothing_in_time_is_closed(
     dial: Dial, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = gateway.shell.gateway.clock()
     client = await dial(welcome=False)
-    assert (await client.ask(type="ping"))["code"] == "unauthenticated"
-    monkeypatch.setattr(gateway.shell.gateway, "clock", lambda: time.monotonic() + 4.0)
+    after = gateway.shell.gateway.clock()
+    monkeypatch.setattr(gateway.shell.gateway, "clock", lambda: before + 4.99)
     gateway.shell.gateway.tick()
     assert (await client.ask(type="ping"))["code"] == "unauthenticated"
-    monkeypatch.setattr(gateway.shell.gateway, "clock", lambda: time.monotonic() + 5.0)
+    monkeypatch.setattr(gateway.shell.gateway, "clock", lambda: after + 5.0)
+    gateway.shell.gateway.tick()
     assert await closed(client) == CloseCode.NOT_AUTHENTICATED
     assert client.socket.close_reason == CloseCode.NOT_AUTHENTICATED.reason
 
@@ -214,7 +217,7 @@ async def test_a_token_that_is_added_or_taken_away_counts_at_once(
 ) -> None:
     added = new_token(tokens_file, "added", [Right.READ])
     await dial(**bearer(added))
-    tokens_file.write_text("")
+    rewrite(tokens_file, "")
     assert (await refused_with(dial, **bearer(added)))[:2] == (401, "unauthenticated")
 
 
@@ -222,7 +225,7 @@ async def test_a_tokens_file_that_is_being_broken_lets_nobody_in_and_breaks_noth
     dial: Dial, gateway: RunningGateway, tokens_file: Path, tokens: dict[str, str]
 ) -> None:
     client = await dial(**bearer(tokens["reader"]))
-    tokens_file.write_text("[[token")
+    rewrite(tokens_file, "[[token")
     with pytest.raises(InvalidStatus):
         await dial(**bearer("wrong"))
     error = await client.ask(type="authenticate", token="wrong")
