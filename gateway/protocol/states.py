@@ -22,13 +22,16 @@ SESSION: Final[Table[SessionState]] = {
         "drain": SessionState.DRAINING,
         "close": SessionState.CLOSED,
     },
-    SessionState.DRAINING: {"close": SessionState.CLOSED},
+    SessionState.DRAINING: {
+        "authenticate": SessionState.DRAINING,
+        "close": SessionState.CLOSED,
+    },
     SessionState.CLOSED: {},
 }
 
 SUBSCRIPTION: Final[Table[SubscriptionState]] = {
     SubscriptionState.RECOVERING: {"caught_up": SubscriptionState.LIVE, "end": SubscriptionState.ENDED},
-    SubscriptionState.LIVE: {"end": SubscriptionState.ENDED},
+    SubscriptionState.LIVE: {"fell_behind": SubscriptionState.RECOVERING, "end": SubscriptionState.ENDED},
     SubscriptionState.ENDED: {},
 }
 

@@ -256,6 +256,7 @@ export const SESSION_STATES = table({
   "draining": {
     "final": false,
     "on": {
+      "authenticate": "draining",
       "close": "closed"
     }
   },
