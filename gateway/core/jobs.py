@@ -27,7 +27,7 @@ from gateway.protocol.link import (
     stream_key,
 )
 from gateway.protocol.rest import JobQuery
-from gateway.protocol.types import Effect, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
+from gateway.protocol.types import Effect, Fault, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
 
 OnJob = Callable[[JobInfo | RivuletError], None]
 _EVENT_OF_STATE = {
@@ -377,7 +377,7 @@ class Jobs:
                 self._advance(job, "failed", str(reply))
         else:
             del self._jobs[job.id]
-            self._settle(job, reply)
+            self._settle(job, _as_run_command(reply))
 
     def _settle(self, job: Job, outcome: JobInfo | RivuletError) -> None:
         on_done, _ = self._waiting.pop(job.id, (None, 0.0))
@@ -469,6 +469,12 @@ class Jobs:
             job.ended_at = moment
         if not silent:
             self._watch.job_changed(job)
+
+
+def _as_run_command(refusal: RivuletError) -> RivuletError:
+    """The worker's refusal names fields of `start_job`; the client sent `run`, whose `parameters` they were."""
+    faults = [Fault(fault.path.replace("$.values", "$.parameters", 1), fault.detail) for fault in refusal.faults]
+    return RivuletError(refusal.code, refusal.detail, faults=faults)
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
