@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 from gateway.protocol.codec import decode_to_worker, encode
@@ -160,11 +160,10 @@ class Link:
                 raise fault
 
     async def _receive(self, socket: ClientConnection) -> None:
-        async for message in socket:
-            request = _read(message)
+        while True:
+            request = _read(await socket.recv())
             if request is not None:
                 self._serve_request(request)
-        raise ConnectionClosedOK(socket.protocol.close_rcvd, socket.protocol.close_sent)
 
     async def _send(self, socket: ClientConnection) -> None:
         while True:

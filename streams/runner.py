@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -169,7 +169,7 @@ class Job(ABC):
         if self._stopping.is_set():
             self._end("cancelled", None)
             return
-        if _unreachable(fault) and self._around.driver_lost():
+        if self._around.driver_lost():
             return  # the worker ends for that, and says so
         cause = self._sink.failure or fault
         reason = reason_of(cause)
@@ -210,7 +210,7 @@ class Job(ABC):
 
     @abstractmethod
     def _interrupt(self) -> None:
-        """Make `_execute` end now."""
+        """Make `_execute` end soon."""
 
     @abstractmethod
     def _settled(self) -> bool:
@@ -284,8 +284,11 @@ class BatchJob(Job):
         self._sink.run(0, lambda snapshot: self._function.call(spark, snapshot.parameters))
 
     def _interrupt(self) -> None:
-        self._sink.close()
-        self._around.spark.sparkContext.cancelJobsWithTag(self._tag)
+        # A Spark job that the function is only about to submit cannot be cancelled yet: again, until it ends.
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._around.spark.sparkContext.cancelJobsWithTag(self._tag)
+            self._thread.join(0.1)
 
     def _settled(self) -> bool:
         return True
@@ -293,10 +296,3 @@ class BatchJob(Job):
     @property
     def _tag(self) -> str:
         return f"rivulet-{self.id}"
-
-
-def _unreachable(fault: BaseException) -> bool:
-    """Whether a failure looks like the JVM not being there any more."""
-    return isinstance(fault, OSError | EOFError) or (
-        isinstance(fault, Py4JError) and not isinstance(fault, Py4JJavaError)
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pyspark
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from streams.java import DEFAULT_JVM_OPTIONS, Java, command_line, launch
@@ -67,11 +68,17 @@ class Driver:
         """The version of the Java that it runs on."""
         return str(self.spark.sparkContext._jvm.System.getProperty("java.version"))  # type: ignore[union-attr]  # noqa: SLF001
 
+    def lost(self) -> bool:
+        """Whether the JVM is gone or on its way out: nothing that fails now is a job's own fault."""
+        if self.jvm.poll() is not None:
+            return True
+        try:
+            return bool(self.spark.sparkContext._jsc.sc().isStopped())  # noqa: SLF001
+        except (Py4JError, OSError):  # it does not answer any more
+            return True
+
     def close(self, timeout_seconds: float = 15.0) -> None:
-        """Stop Spark and see the JVM off; it is killed where it does not go within `timeout_seconds`."""
-        if self.jvm.poll() is None:
-            self.spark.stop()
-            self.spark.sparkContext._gateway.shutdown()  # type: ignore[union-attr]  # noqa: SLF001
+        """See the JVM off, whose last act is to stop Spark; it is killed where that takes over `timeout_seconds`."""
         assert self.jvm.stdin is not None
         self.jvm.stdin.close()
         try:

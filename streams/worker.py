@@ -9,7 +9,6 @@ import os
 import platform
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -40,15 +39,12 @@ class Exit(IntEnum):
     """What the worker's exit code says."""
 
     OK = 0
+    FAILED = 1
     USAGE = 2
     NO_JAVA = 3
     REFUSED = 4
     DRIVER_LOST = 5
     GATEWAY_GONE = 6
-
-
-class DriverLost(Exception):
-    """The JVM has ended by itself."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -142,19 +138,19 @@ class Worker:
 
     def _reason(self, link: asyncio.Task[None]) -> Exit:
         if self._lost.is_set():
-            log.error("Spark's JVM ended with exit code %s; this worker ends too", self._driver.jvm.returncode)
+            code = self._driver.jvm.poll()
+            how = "has stopped" if code is None else f"ended with exit code {code}"
+            log.error("Spark %s; this worker ends too, so that another can take its jobs", how)
             return Exit.DRIVER_LOST
         if not link.done():
             log.info("stopping")
             return Exit.OK
         fault = link.exception()
-        log.error("%s; stopping", fault)
-        if isinstance(fault, Refused):
-            return Exit.REFUSED
-        if isinstance(fault, GatewayGone):
-            return Exit.GATEWAY_GONE
-        assert fault is not None
-        raise fault
+        if isinstance(fault, Refused | GatewayGone):
+            log.error("%s; stopping", fault)
+            return Exit.REFUSED if isinstance(fault, Refused) else Exit.GATEWAY_GONE
+        log.error("the link failed; stopping", exc_info=fault)
+        return Exit.FAILED
 
     def _serve(self, request: ToWorker) -> None:
         if isinstance(request, Shutdown):
@@ -182,15 +178,16 @@ class Worker:
             self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH_AFTER_SECONDS, call)
 
     def _driver_lost(self) -> bool:
-        """Whether the JVM is gone; a moment is given for its end to be seen."""
-        try:
-            self._driver.jvm.wait(2.0)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        lost = self._driver.lost()
+        if lost:
+            self._tell_lost()
+        return lost
 
     def _watch_driver(self) -> None:
         self._driver.jvm.wait()
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._lost.set)
 
