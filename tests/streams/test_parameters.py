@@ -129,6 +129,14 @@ def test_what_is_no_number(value: object) -> None:
     assert set(faults_of({"x": value, "n": value}, Free)) == {"$.x", "$.n"}
 
 
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    class Free(Parameters):
+        text: str = parameter(default="")
+
+    assert "no Unicode text" in faults_of({"text": "\ud83d"}, Free)["$.text"]
+    assert Free.from_values({"text": "\U0001f600"}).text == "\U0001f600"
+
+
 def test_whole_numbers_stay_within_what_json_holds_exactly() -> None:
     assert "$.plain" in faults_of({"plain": 2**53})
     assert "$.plain" in faults_of({"plain": 1.5})

@@ -3,12 +3,14 @@
 import logging
 import math
 import queue
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from streams import Faults, JobContext
 from streams.functions.pi import PiParameters, pi
@@ -16,13 +18,19 @@ from streams.functions.rate import RateParameters, rate
 
 
 def start(
-    spark: SparkSession, directory: Path, parameters: RateParameters, live: list[RateParameters]
+    spark: SparkSession,
+    directory: Path,
+    parameters: RateParameters,
+    live: list[RateParameters],
+    fail_at: int | None = None,
 ) -> tuple[StreamingQuery, "queue.Queue[tuple[int, int, pa.Table]]"]:
     seen: queue.Queue[tuple[int, int, pa.Table]] = queue.Queue()
 
     def sink(df: DataFrame, batch: int) -> None:
         in_force = live[-1]
         seen.put((batch, in_force.modulus, rate.evaluate(df, in_force)["rows"]))
+        if batch == fail_at:
+            raise RuntimeError("the worker dies here")
 
     with JobContext("test", directory, logging.getLogger("test")).use():
         frame = rate.build(spark, parameters)
@@ -59,19 +67,20 @@ def test_rows_come_in_order_and_the_modulus_is_live(spark: SparkSession, tmp_pat
 
 
 @pytest.mark.spark
-def test_it_goes_on_where_it_stopped(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_first_batch_is_the_same_when_it_is_replayed(spark: SparkSession, tmp_path: Path) -> None:
     parameters = RateParameters(rows_per_second=2, columns=0)
-    query, seen = start(spark, tmp_path, parameters, [parameters])
-    batch, _, first = seen.get(timeout=60)
-    query.stop()
-    while not seen.empty():
-        batch, _, first = seen.get()
+    query, seen = start(spark, tmp_path, parameters, [parameters], fail_at=0)
+    with pytest.raises(StreamingQueryException, match="the worker dies here"):
+        query.awaitTermination(60)
+    batch, _, first = seen.get_nowait()
     query, seen = start(spark, tmp_path, parameters, [parameters])
     try:
         again, _, second = seen.get(timeout=60)
-        assert again in (batch, batch + 1)  # the batch that the stop caught before its commit is replayed
-        assert second["value"].to_pylist() == [again]
-        assert (second["time"][0].as_py() - first["time"][0].as_py()).total_seconds() == 0.5 * (again - batch)
+        assert (batch, again) == (0, 0)
+        assert second.equals(first)
+        _, _, third = seen.get(timeout=60)
+        assert third["value"].to_pylist() == [1]
+        assert third["time"][0].as_py() - first["time"][0].as_py() == timedelta(milliseconds=500)
     finally:
         query.stop()
 
