@@ -36,6 +36,8 @@ export class RowFeed extends Emitter {
 
 /** An output of a job: what its charts and its table are painted from. */
 export class OutputFeed extends Emitter {
+  #seen_shape = 0;
+
   /**
    * @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output
    * @param {string[]} [line_key] the columns that tell lines apart, where that is not the output's own key
@@ -45,13 +47,15 @@ export class OutputFeed extends Emitter {
     this.output = output;
     /** Single events rather than samples of something that goes on: drawn as points. */
     this.scattered = line_key !== output.key;
+    /** Outputs whose rows are events on this one's lines. @type {OutputFeed[]} */
+    this.accents = [];
     this.keyed = output.mode === "complete" || (output.mode === "update" && output.key.length > 0);
     this.series = new Series({ key: line_key, time: output.time });
     this.ring = this.keyed ? undefined : new RowRing(MAX_TABLE_ROWS);
     this.newest = this.keyed ? new KeyedRows(output.key, MAX_TABLE_ROWS) : undefined;
     /** Columns in the order of the schema, or of the first row. */
     this.columns = signal([]);
-    /** Changes whenever a chart must be made anew. */
+    /** Changes whenever there are other lines, columns or gaps. */
     this.shape = signal(0);
     this.publications = signal(0);
     this.newestRow = signal(undefined);
@@ -63,6 +67,7 @@ export class OutputFeed extends Emitter {
     this.subscription.on("ended", ({ reason }) => (this.ended.value = reason));
     this.subscription.on("gap", (gap) => {
       this.series.addGap(gap);
+      this.shape.value += 1;
       this.emit("change");
     });
   }
@@ -83,7 +88,8 @@ export class OutputFeed extends Emitter {
     if (this.ring) for (const row of rows) this.ring.push(row);
     else if (this.output.mode === "complete") this.newest.replace(rows);
     else this.newest.update(rows);
-    if (this.shape.peek() !== this.series.shape) this.shape.value = this.series.shape;
+    if (this.#seen_shape !== this.series.shape) this.shape.value += 1;
+    this.#seen_shape = this.series.shape;
     this.publications.value = this.subscription.counts.publications;
     arrived(rows.length);
     this.emit("change");

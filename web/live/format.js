@@ -78,6 +78,16 @@ export function cell(value) {
   return JSON.stringify(value);
 }
 
+/** From one value of a parameter to another, in one short line: `3 → 4.2`, `− memory, + swap`. */
+export function difference(before, after) {
+  if (Array.isArray(before) && Array.isArray(after)) {
+    const gone = before.filter((each) => !after.includes(each)).map((each) => `− ${each}`);
+    const come = after.filter((each) => !before.includes(each)).map((each) => `+ ${each}`);
+    if (gone.length + come.length > 0 && gone.length + come.length < 6) return [...gone, ...come].join(", ");
+  }
+  return before === undefined ? `→ ${value(after)}` : `${value(before)} → ${value(after)}`;
+}
+
 /** The value of a parameter, in one short line. */
 export function value(given) {
   if (given === undefined) return "?";

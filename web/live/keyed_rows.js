@@ -6,6 +6,7 @@ export class KeyedRows {
   #rows = new Map();
   #key;
   #capacity;
+  #in_order = false;
 
   /** @param {string[]} key column names @param {number} capacity */
   constructor(key, capacity) {
@@ -32,15 +33,16 @@ export class KeyedRows {
 
   /** @param {object[]} rows */
   replace(rows) {
+    this.#in_order = true; // a complete result has an order of its own
     this.#rows.clear();
     rows.slice(0, this.#capacity).forEach((row, index) => this.#rows.set(index, row));
   }
 
-  /** @param {string} [column] @param {1 | -1} [direction] @returns {object[]} by key, or by `column` */
+  /** @param {string} [column] @param {1 | -1} [direction] @returns {object[]} by key (a complete result as it came), or by `column` */
   sorted(column, direction = 1) {
     const rows = [...this.#rows.values()];
     if (column) return rows.sort((a, b) => direction * compare(a[column], b[column]));
-    return this.#key.length ? rows.sort((a, b) => compare(keyOf(a, this.#key), keyOf(b, this.#key))) : rows;
+    return this.#key.length && !this.#in_order ? rows.sort((a, b) => compare(keyOf(a, this.#key), keyOf(b, this.#key))) : rows;
   }
 }
 

@@ -1,4 +1,4 @@
-import { time, value } from "../live/format.js";
+import { difference, time } from "../live/format.js";
 import { looked_at } from "./time_view.js";
 import { html, icon } from "./ui.js";
 
@@ -23,7 +23,7 @@ function Change({ change }) {
     onPointerEnter=${look} onPointerLeave=${leave} onFocus=${look} onBlur=${leave}>
     <span class="change-flag">r${revision}</span>
     <span class="change-what">${differences.map(
-      ({ name, before, after }) => html`<span class="change-line" key=${name}><b>${name}</b> ${before !== undefined && html`<s>${value(before)}</s> `}<span aria-hidden="true">→</span><span class="visually-hidden">to</span> ${value(after)}</span>`,
+      ({ name, before, after }) => html`<span class="change-line" key=${name}><b>${name}</b> ${difference(before, after)}</span>`,
     )}<span class="muted">batch ${batch} · ${time(at)} · ${by}</span></span>
   </button></li>`;
 }

@@ -30,7 +30,7 @@ export class Chart {
   /**
    * @param {HTMLElement} element
    * @param {{series: import("../live/series.js").Series, column: string, lines: {key: string, label: string, hue: number}[],
-   *   unit: string, title: string, scattered?: boolean, changes: () => import("../live/changes.js").Change[]}} options
+   *   unit: string, title: string, scattered?: boolean, accents?: Series[], changes: () => import("../live/changes.js").Change[]}} options
    */
   constructor(element, options) {
     this.#element = element;
@@ -82,7 +82,7 @@ export class Chart {
 
   #make() {
     this.#unmake();
-    const { lines, unit, series, scattered } = this.#options;
+    const { lines, unit, series, column, scattered, accents = [] } = this.#options;
     const width = Math.max(200, this.#element.clientWidth);
     this.#plot = makePlot({
       lines,
@@ -90,6 +90,7 @@ export class Chart {
       width,
       scattered,
       gaps: () => series.gaps,
+      accents: () => accents.map((each) => each.view(column, lines, span(this.#last_x).min)),
       last_x: () => this.#last_x ?? series.last_x,
       on_draw: () => this.#placeMarks(),
       on_cursor: (index, left) => this.#point(index, left),

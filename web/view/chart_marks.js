@@ -1,4 +1,4 @@
-import { value } from "../live/format.js";
+import { difference } from "../live/format.js";
 import { looked_at } from "./time_view.js";
 
 const CROWDED_PX = 26;
@@ -59,7 +59,7 @@ export class ChartMarks {
     card.append(node("strong", "", `Revision ${revision} · batch ${batch}`), node("span", "mark-by", `by ${by}`));
     for (const { name, before, after } of differences) {
       const line = node("span", "mark-line");
-      line.append(node("span", "mark-name", name), node("span", "", `${before === undefined ? "" : `${value(before)} `}→ ${value(after)}`));
+      line.append(node("span", "mark-name", name), node("span", "", difference(before, after)));
       card.append(line);
     }
     mark.append(node("span", "mark-flag", `r${revision}`), card);

@@ -1,5 +1,6 @@
 import { quantity, time } from "../live/format.js";
 import { uPlot } from "../vendor/vendor.js";
+import { drawAccents } from "./chart_accents.js";
 import { drawGaps } from "./chart_gaps.js";
 import { colour } from "./scheme.js";
 import { follow, pinned, window_seconds } from "./time_view.js";
@@ -25,10 +26,10 @@ export function rangeOfValues(low, high) {
 /**
  * A uPlot in the dashboard's clothes.
  *
- * @param {{lines: {label: string, hue: number}[], unit: string, width: number, gaps: () => object[], on_draw: () => void,
+ * @param {{lines: {label: string, hue: number}[], unit: string, width: number, gaps: () => object[], accents: () => object[], on_draw: () => void,
  *   on_cursor: (index: number | null, left: number) => void}} options
  */
-export function makePlot({ lines, unit, width, scattered, gaps, on_draw, on_cursor, last_x }, element) {
+export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw, on_cursor, last_x }, element) {
   const axis = { stroke: colour("--ink-3"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   const grid = { stroke: colour("--line"), width: 1 };
   const options = {
@@ -67,7 +68,7 @@ export function makePlot({ lines, unit, width, scattered, gaps, on_draw, on_curs
       })),
     ],
     hooks: {
-      draw: [(plot) => { drawGaps(plot, gaps()); on_draw(plot); }],
+      draw: [(plot) => { drawAccents(plot, accents()); drawGaps(plot, gaps()); on_draw(plot); }],
       setCursor: [(plot) => on_cursor(plot.cursor.idx, plot.cursor.left)],
       setSelect: [
         (plot) => {

@@ -76,7 +76,7 @@ function Select({ id, field, value, disabled, on_change, ...aria }) {
 function Checks({ field, value = [], disabled, on_change }) {
   const chosen = new Set(Array.isArray(value) ? value : []);
   const toggle = (option) => on_change(field.options.filter((each) => chosen.has(each) !== (each === option)));
-  return html`<div class="checks">${field.options.map(
+  return html`<div class="check-group">${field.options.map(
     (option) => html`<label key=${option}><input type="checkbox" checked=${chosen.has(option)} disabled=${disabled}
       onChange=${() => toggle(option)} /><span>${String(option)}</span></label>`,
   )}</div>`;

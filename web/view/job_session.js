@@ -1,19 +1,33 @@
 import { appliedChanges } from "../live/changes.js";
+import { say } from "../live/announcer.js";
 import { OutputFeed, RowFeed } from "../live/feeds.js";
 import { connection } from "../live/gateway.js";
+import { difference } from "../live/format.js";
 import { ParameterBoard } from "../live/parameter_board.js";
 import { signal } from "../vendor/vendor.js";
 
+const SETTLED_MS = 3000;
+
+function tell({ differences, batch }) {
+  say(`${differences.map(({ name, before, after }) => `${name} ${difference(before, after)}`).join(", ")}, applied in batch ${batch}`);
+}
+
 /** All that a job's page listens to, opened and closed together. */
 export function openJob(job, schema) {
+  const opened_at_ms = Date.now();
   const events = new RowFeed(`${job.id}/$events`, { capacity: 2000 });
   const progress = new OutputFeed(job.id, { name: "$progress", mode: "append", key: [], time: "at" });
   const outputs = job.outputs.map((output) => new OutputFeed(job.id, output, lineKey(output, job.outputs)));
+  // Single events of an output are shown on the lines that they are about, too.
+  for (const feed of outputs) feed.accents = feed.scattered ? [] : outputs.filter((each) => each.scattered && each.series.key === feed.output.key);
   const board = new ParameterBoard(connection, job, Object.keys(schema.properties ?? {}));
   const changes = signal([]);
   const off = events.on("change", () => {
     const found = appliedChanges(events.all());
-    if (found.at(-1)?.revision !== changes.peek().at(-1)?.revision || found.length !== changes.peek().length) changes.value = found;
+    const before = changes.peek();
+    if (found.at(-1)?.revision === before.at(-1)?.revision && found.length === before.length) return;
+    if (Date.now() - opened_at_ms > SETTLED_MS) tell(found.at(-1));
+    changes.value = found;
   });
   return {
     job: job.id,

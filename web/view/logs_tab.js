@@ -61,6 +61,7 @@ export function LogsTab({ job }) {
       <button type="button" class="button small ${following.value ? "on" : ""}" aria-pressed=${following.value} onClick=${follow}>${icon("follow")}Follow</button>
       <span class="muted small">${count.value} lines</span>
     </div>
-    <div class="table logs" ref=${element} />
+    ${count.value === 0 && html`<p class="muted small nothing">Nothing is logged at this level yet.</p>`}
+    <div class="table logs" ref=${element} hidden=${count.value === 0} />
     ${opened.value && html`<${Dialog} title=${opened.value.message} on_close=${() => (opened.value = undefined)}><pre class="traceback" tabindex="0">${opened.value.traceback}</pre><//>`}`;
 }

@@ -1,4 +1,4 @@
-import { quantity } from "../live/format.js";
+import { quantity, time } from "../live/format.js";
 import { useComputed, useEffect, useRef, useSignal } from "../vendor/vendor.js";
 import { Chart } from "./chart.js";
 import { hidden_keys, pointed_key } from "./time_view.js";
@@ -18,11 +18,17 @@ export function OutputCharts({ feed, name, changes }) {
   const { series } = feed;
   const hues = new Map(series.lines.map(({ key }, index) => [key, index]));
   const lines = series.lines.map(({ key, unit }) => ({ key, unit, label: key, hue: hues.get(key) }));
-  const columns = series.columns.filter((column) => column !== feed.output.time);
+  const order = feed.columns.value;
+  const columns = series.columns.filter((column) => column !== feed.output.time).sort((a, b) => order.indexOf(a) - order.indexOf(b));
+  // Events are seen on the lines that they are about, and in their table: their own charts are there on request.
+  const shown = useSignal(undefined);
+  const chosen = shown.value ?? new Set(feed.scattered ? [] : columns);
   return html`<div class="charts">
-    ${lines.length > 1 && html`<${Legend} lines=${lines} evicted=${series.evicted} />`}
+    <${Columns} columns=${columns} chosen=${chosen} on_choose=${(next) => (shown.value = next)} />
+    ${lines.length > 1 && chosen.size > 0 && html`<${Legend} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
+    <${Gaps} series=${series} />
     <div class="chart-grid">
-      ${columns.flatMap((column) =>
+      ${columns.filter((column) => chosen.has(column)).flatMap((column) =>
         facets(series, column, lines, split).map(
           ({ unit, members }) =>
             html`<${ChartPanel} key=${`${column}/${unit}/${members.map(({ key }) => key).join()}`} feed=${feed} name=${name}
@@ -43,10 +49,31 @@ function facets(series, column, lines, split) {
   if (units.length < 2 || !split.has(column)) {
     return with_values.length ? [{ unit: units.length === 1 ? units[0] : "", members: with_values }] : [];
   }
-  return units.map((unit) => ({ unit, members: with_values.filter((line) => line.unit === unit) }));
+  return units
+    .map((unit) => ({ unit, members: with_values.filter((line) => line.unit === unit) }))
+    .sort((a, b) => b.members.length - a.members.length);
 }
 
-function Legend({ lines, evicted }) {
+/** Which columns have a chart. */
+function Columns({ columns, chosen, on_choose }) {
+  if (columns.length < 2) return null;
+  const toggle = (column) => on_choose(new Set(columns.filter((each) => chosen.has(each) !== (each === column))));
+  return html`<div class="chart-columns" role="group" aria-label="Columns with a chart"><span class="muted small">Charts</span>
+    ${columns.map((column) => html`<button type="button" key=${column} class="column-key" aria-pressed=${chosen.has(column)} onClick=${() => toggle(column)}>${column}</button>`)}
+  </div>`;
+}
+
+/** The gaps in words; on the charts they are hatched bands. */
+function Gaps({ series }) {
+  if (!series.gaps.length) return null;
+  const at = (x, otherwise) => (Number.isNaN(x) ? otherwise : time(x * 1000));
+  return html`<ul class="gap-list">${series.gaps.slice(-3).reverse().map(
+    ({ from_x, to_x, missing, reason }) => html`<li key=${`${from_x}/${missing}`}>${icon("warning")}${missing === 0 ? "The numbering began anew" : `${missing} publications are missing`}
+      between ${at(from_x, "the start")} and ${at(to_x, "now")} (${reason})</li>`,
+  )}</ul>`;
+}
+
+function Legend({ lines, evicted, accents }) {
   const toggle = (key) => {
     const hidden = new Set(hidden_keys.peek());
     if (!hidden.delete(key)) hidden.add(key);
@@ -59,6 +86,7 @@ function Legend({ lines, evicted }) {
         onPointerLeave=${() => (pointed_key.value = undefined)} onFocus=${() => (pointed_key.value = key)}
         onBlur=${() => (pointed_key.value = undefined)}><i class="swatch hue-${hue % 12} dash-${Math.floor(hue / 12) % 3}" />${key}</button>`,
     )}
+    ${accents.map(({ output }) => html`<span class="legend-accent" key=${output.name}><i class="ring" />${output.name}</span>`)}
     ${evicted > 0 && html`<span class="muted small">The ${lines.length} lines updated last are drawn; the table has every key.</span>`}
   </div>`;
 }
@@ -69,8 +97,9 @@ function ChartPanel({ feed, name, column, unit, lines, changes }) {
   const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
   const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
   useEffect(() => {
-    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, changes: () => changes.peek() });
-    const stops = [feed.on("change", () => chart.invalidate()), changes.subscribe(() => chart.repaint())];
+    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, accents: feed.accents.map((each) => each.series), changes: () => changes.peek() });
+    const stops = [feed, ...feed.accents].map((each) => each.on("change", () => chart.invalidate()));
+    stops.push( changes.subscribe(() => chart.repaint()));
     return () => {
       for (const stop of stops) stop();
       chart.dispose();

@@ -8,8 +8,8 @@ import { VirtualTable, textColumn } from "./virtual_table.js";
 
 // Spark's own names (StreamingQueryProgress), as its web interface and its documents have them.
 const CHARTS = [
+  { title: "Durations", unit: "ms", wide: true, columns: ["batch_duration_ms", "add_batch_ms", "query_planning_ms", "wal_commit_ms", "commit_offsets_ms"] },
   { title: "Rates", unit: "rows/s", columns: ["input_rows_per_second", "processed_rows_per_second"] },
-  { title: "Durations", unit: "ms", columns: ["batch_duration_ms", "add_batch_ms", "query_planning_ms", "wal_commit_ms", "commit_offsets_ms"] },
   { title: "Input rows", unit: "rows", columns: ["input_rows"] },
   { title: "State", unit: "rows", columns: ["state_rows"] },
 ];
@@ -30,7 +30,7 @@ export function ProgressTab({ page }) {
     <${ProgressTable} feed=${feed} />`;
 }
 
-function ProgressChart({ feed, changes, title, unit, columns }) {
+function ProgressChart({ feed, changes, title, unit, columns, wide }) {
   const element = useRef();
   useEffect(() => {
     // Here the lines of a chart are columns of one row, not keys of one column.
@@ -42,7 +42,7 @@ function ProgressChart({ feed, changes, title, unit, columns }) {
       chart.dispose();
     };
   }, []);
-  return html`<figure class="card chart" data-column=${title}>
+  return html`<figure class="card chart ${wide ? "wide" : ""}" data-column=${title}>
     <figcaption><h3>${title}</h3><span class="unit">${unit}</span>
       <ul class="chart-key">${columns.map((column, hue) => html`<li key=${column}><i class="swatch hue-${hue}" />${column}</li>`)}</ul></figcaption>
     <div class="plot" role="img" aria-label="Line chart of ${title}" ref=${element} />
