@@ -124,7 +124,8 @@ class StreamFunction(Function[P]):
         Where the query keeps state, take in every partition of `df` (no bare `limit`), or Spark fails the batch.
         """
         if self._each_batch is not None:
-            raise DeclarationError(f"{self.name} has an each_batch already ({self._each_batch.__name__}): join the two")
+            name = getattr(self._each_batch, "__name__", "unnamed")
+            raise DeclarationError(f"{self.name} has an each_batch already ({name}): join the two")
         expect_arguments(part, self._arguments("df"), f"@{self.name}.each_batch")
         self._each_batch = part
         return part

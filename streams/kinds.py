@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - what a method does stands once, on Kind
 """The types a parameter may have: each reads a value, writes its wire form, and says itself as JSON Schema."""
 
 from __future__ import annotations
