@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,7 +152,7 @@ def run(
             return 0
         from gateway.cli.follow import follow_job
 
-        return await follow_job(client, job, gateway, token, lines=json)
+        return await follow_job(client, job, gateway, token, lines=json or not sys.stdout.isatty())
 
     raise typer.Exit(with_client(gateway, token, work))
 

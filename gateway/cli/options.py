@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -52,6 +51,7 @@ def connect(gateway: str, token: str | None) -> Client:
 
 def with_client(gateway: str, token: str | None, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     """Connect, do `work`, close."""
+    import asyncio
 
     async def run() -> T:
         async with connect(gateway, token) as client:

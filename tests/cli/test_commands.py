@@ -1,0 +1,160 @@
+"""The commands, word by word as a user types them, against a real gateway with real Spark."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.exits import Exit
+from tests.cli.conftest import Demo, command, environment, rivulet
+
+pytestmark = pytest.mark.spark
+
+
+def test_functions(demo: Demo) -> None:
+    listed = demo.rivulet("functions")
+    assert listed.returncode == Exit.OK
+    assert "host_metrics" in listed.stdout
+    one = demo.rivulet("functions", "host_metrics")
+    assert "threshold" in one.stdout
+    found = json.loads(demo.rivulet("functions", "--json").stdout)
+    assert {"host_metrics", "word_count"} <= {function["name"] for function in found}
+    missing = demo.rivulet("functions", "host")
+    assert missing.returncode == Exit.FAILED
+    assert "host_metrics" in missing.stderr
+
+
+def test_jobs(demo: Demo) -> None:
+    listed = demo.rivulet("jobs", "--state", "starting", "--state", "running")
+    assert listed.returncode == Exit.OK
+    assert "word_count" in listed.stdout
+    found = json.loads(demo.rivulet("jobs", "--json", "--function", "host_metrics").stdout)
+    assert [job["name"] for job in found] == ["host_metrics"]
+    wrong = demo.rivulet("jobs", "--state", "sleeping")
+    assert wrong.returncode == Exit.USAGE
+    assert "running" in wrong.stderr
+
+
+def test_set_waits_until_the_change_is_applied(demo: Demo) -> None:
+    before = json.loads(demo.rivulet("get", "host_metrics", "--json").stdout)
+    set_ = demo.rivulet("set", "host_metrics", "threshold=2.5", "--json", "--if-revision", str(before["revision"]))
+    assert set_.returncode == Exit.OK, set_.stderr
+    change = json.loads(set_.stdout)
+    assert change["revision"] == before["revision"] + 1
+    assert demo.rivulet("get", "host_metrics", "threshold").stdout == "2.5\n"
+
+    # The stream itself tells the same: the batch named is the first one computed under the revision.
+    tailed = demo.rivulet("tail", "host_metrics/metrics", "--since", "earliest", "--count", str(change["batch"] + 1))
+    revisions = {line["batch"]: line["revision"] for line in map(json.loads, tailed.stdout.splitlines())}
+    assert revisions[change["batch"]] == change["revision"]
+    assert all(revision < change["revision"] for batch, revision in revisions.items() if batch < change["batch"])
+
+    same = demo.rivulet("set", "host_metrics", "threshold=2.5")
+    assert same.stdout == f"revision {change['revision']} applied at batch {change['batch']}\n"
+
+
+def test_set_that_is_refused_names_every_fault(demo: Demo) -> None:
+    refused = demo.rivulet("set", "host_metrics", "threshold=99", "treshold=1", "metrics=cpu,moon")
+    assert refused.returncode == Exit.FAILED
+    assert "3 faults" in refused.stderr
+    for name in ("threshold: ", "treshold: ", "metrics[1]: "):
+        assert f"\n  {name}" in refused.stderr
+    stale = demo.rivulet("set", "host_metrics", "threshold=2", "--if-revision", "0")
+    assert stale.returncode == Exit.FAILED
+    assert "revision" in stale.stderr
+
+
+def test_set_without_waiting(demo: Demo) -> None:
+    set_ = demo.rivulet("set", "word_count", "top=5", "--no-wait")
+    assert set_.returncode == Exit.OK
+    assert set_.stdout == "revision 2 accepted\n"
+
+
+def test_get(demo: Demo) -> None:
+    listed = demo.rivulet("get", "host_metrics")
+    assert "threshold" in listed.stdout
+    assert "0.5 to 8" in listed.stdout
+    assert "6 to 3600 s" in listed.stdout
+    missing = demo.rivulet("get", "host_metrics", "nothing")
+    assert missing.returncode == Exit.FAILED
+    assert "there is: threshold" in missing.stderr
+    assert demo.rivulet("get", "nobody").returncode == Exit.FAILED
+
+
+def test_tail_gives_a_json_line_for_each_publication(demo: Demo) -> None:
+    tailed = demo.rivulet("tail", "host_metrics/metrics", "--count", "2", "--jsonl")
+    assert tailed.returncode == Exit.OK
+    first, second = map(json.loads, tailed.stdout.splitlines())
+    assert second["offset"] == first["offset"] + 1
+    assert {"cpu", "memory"} <= {row["kind"] for row in first["rows"]}
+    # From a position, what followed it comes first.
+    since = f"{first['epoch']}:{first['offset']}"
+    again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since)
+    assert json.loads(again.stdout) == second
+
+
+def test_tail_that_cannot_be(demo: Demo) -> None:
+    assert demo.rivulet("tail", "host_metrics/nothing").returncode == Exit.FAILED
+    wrong = demo.rivulet("tail", "host_metrics/metrics", "--since", "yesterday")
+    assert wrong.returncode == Exit.USAGE
+    assert "EPOCH:OFFSET" in wrong.stderr
+
+
+def test_ctrl_c_leaves_tail_without_a_fuss(demo: Demo) -> None:
+    words = command(["tail", "host_metrics/metrics"])
+    with subprocess.Popen(
+        words, env=environment(RIVULET_GATEWAY=demo.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tail:
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.readline())["type"] == "publication"
+        tail.send_signal(signal.SIGINT)
+        _, told = tail.communicate(timeout=20)
+    assert (tail.returncode, told) == (Exit.OK, "")
+
+
+def test_run_and_stop(demo: Demo) -> None:
+    started = demo.rivulet("run", "rate", "rows_per_second=10", "--name", "slow", "--external-id", "x", "--json")
+    assert started.returncode == Exit.OK, started.stderr
+    assert json.loads(started.stdout)["values"]["rows_per_second"] == 10
+    stopped = demo.rivulet("stop", "slow")
+    assert (stopped.returncode, stopped.stdout) == (Exit.OK, "slow is cancelled\n")
+
+
+def test_run_that_is_refused(demo: Demo) -> None:
+    refused = demo.rivulet("run", "word_count", "folder=/nowhere/at/all")
+    assert refused.returncode == Exit.FAILED
+    assert refused.stderr.startswith("rivulet: folder: there is no folder")
+    assert demo.rivulet("run", "nothing").returncode == Exit.FAILED
+
+
+def test_run_follow_shows_the_result_of_a_batch_job(demo: Demo) -> None:
+    followed = demo.rivulet("run", "pi", "--follow")
+    assert followed.returncode == Exit.OK, followed.stderr
+    publications = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert len(publications) == 1
+    assert followed.stderr.endswith("pi is finished\n")
+
+
+@pytest.mark.parametrize("words", [("jobs",), ("functions",), ("tail", "a/b"), ("set", "a", "b=1"), ("run", "pi")])
+def test_nobody_answers(words: tuple[str, ...]) -> None:
+    refused = rivulet(*words, "--gateway", "http://127.0.0.1:1")
+    assert refused.returncode == Exit.UNREACHABLE
+    assert "no gateway answers at http://127.0.0.1:1" in refused.stderr
+    assert "rivulet serve" in refused.stderr
+
+
+def test_an_address_that_is_none() -> None:
+    refused = rivulet("jobs", "--gateway", "ftp://x")
+    assert refused.returncode == Exit.FAILED
+    assert "no address of a gateway" in refused.stderr
+
+
+def test_a_second_gateway_on_the_same_port_is_refused(demo: Demo, tmp_path: Path) -> None:
+    port = demo.url.rpartition(":")[2]
+    refused = rivulet("serve", "--port", port, "--data-dir", str(tmp_path))
+    assert refused.returncode == Exit.USAGE
+    assert "choose another --port" in refused.stderr
