@@ -87,13 +87,17 @@ class Hello(LinkFrame, frozen=True, kw_only=True):
 
 
 class Done(LinkFrame, frozen=True, kw_only=True):
-    """A request succeeded. `job` is the job's report, `revision` and `effect` what a parameter change became."""
+    """A request succeeded. `job` is the job's report, `revision` and `effect` what a parameter change became.
+
+    `batch` is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
+    """
 
     request: int
     job: JobReport | None = None
     revision: int | UnsetType = UNSET
     values: Values | UnsetType = UNSET
     effect: Effect | UnsetType = UNSET
+    batch: int | UnsetType = UNSET
 
 
 class Failed(LinkFrame, frozen=True, kw_only=True):
