@@ -25,7 +25,6 @@ from gateway.protocol.types import (
     FunctionKind,
     FunctionName,
     GapReason,
-    JobId,
     JobInfo,
     JobName,
     JobRef,
@@ -138,7 +137,7 @@ class Jobs(Reply, frozen=True, kw_only=True):
 class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
     """A job's parameters in force, and the JSON Schema that they follow."""
 
-    job: JobId
+    job: Annotated[str, Meta(description="the job's name")]
     revision: Revision
     values: Values
     schema: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of the parameters")]
@@ -150,7 +149,7 @@ class ParametersAccepted(Reply, frozen=True, kw_only=True):
     `batch` is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
     """
 
-    job: JobId
+    job: Annotated[str, Meta(description="the job's name")]
     revision: Revision
     values: Values
     effect: Effect
@@ -331,7 +330,7 @@ class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
 class Parameters(Push, frozen=True, kw_only=True):
     """A change of a job's parameters, at each of its states; `batch` is the first micro-batch computed under it."""
 
-    job: JobId
+    job: Annotated[str, Meta(description="the job's name")]
     revision: Revision
     values: Values
     changed: Annotated[dict[str, Any], Meta(description="the values that differ from the revision before")]

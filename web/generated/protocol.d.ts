@@ -334,7 +334,7 @@ export interface ParametersReply {
   type: "parameters";
   /** the client's choice, unique while pending */
   id: number;
-  /** the gateway's name for a job, never used again */
+  /** the job's name */
   job: string;
   /** counts a job's accepted parameter changes; 1 is what it started with */
   revision: number;
@@ -353,7 +353,7 @@ export interface ParametersAccepted {
   type: "parameters_accepted";
   /** the client's choice, unique while pending */
   id: number;
-  /** the gateway's name for a job, never used again */
+  /** the job's name */
   job: string;
   /** counts a job's accepted parameter changes; 1 is what it started with */
   revision: number;
@@ -463,7 +463,7 @@ export type GapReason = "epoch" | "overflow" | "retention";
 /** A change of a job's parameters, at each of its states; `batch` is the first micro-batch computed under it. */
 export interface Parameters {
   type: "parameters";
-  /** the gateway's name for a job, never used again */
+  /** the job's name */
   job: string;
   /** counts a job's accepted parameter changes; 1 is what it started with */
   revision: number;
