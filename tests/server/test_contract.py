@@ -1,4 +1,7 @@
-"""What a running gateway sends is what the published documents say: frames, REST answers, problems."""
+"""What a running gateway sends is what the published documents say: frames, REST answers, problems.
+
+Exercises gateway.server.rest, gateway.server.problems and gateway.server.shell.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The handshake, the limits and the heartbeat of a client's socket, as the wire shows them."""
+"""The handshake, the limits and the heartbeat of a client's socket, as the wire shows them.
+
+Exercises gateway.server.websocket, gateway.server.uvicorn_protocol, gateway.server.security and gateway.core.outbox.
+"""
 
 from __future__ import annotations
 
