@@ -41,7 +41,7 @@ def _message(fault: BaseException) -> str:
 def _told_by_spark(text: str) -> str:
     """What matters in a message of the JVM: without the identifiers around it, and of a Python traceback its end."""
     text = re.sub(r"^.*?terminated with exception: ", "", text, count=1, flags=re.DOTALL)
-    text = re.split(r"\n\s*at |\n\nJVM stacktrace|\n== ", text)[0]
+    text = re.split(r"\n\s*at |\n\nJVM stacktrace|\n== |;\n(?=\S)", text)[0]
     if "Traceback (most recent call last)" in text:
         lines = [
             line.strip() for line in text.strip().splitlines() if line.strip() and not line.strip().startswith("^")

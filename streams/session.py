@@ -106,8 +106,9 @@ def start_driver(
     try:
         # PySpark attaches to the JVM that these name, and reads them once.
         os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"] = str(port), secret
-        # What a callback raises is reported by whoever runs it; py4j would print it a second time.
-        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        # What a callback or a query raises is reported by whoever runs it; these would print it a second time.
+        for repeats in ("py4j", "SQLQueryContextLogger"):
+            logging.getLogger(repeats).setLevel(logging.CRITICAL)
         spark = SparkSession.builder.getOrCreate()
     except BaseException:  # whatever went wrong, the JVM must not be left behind
         jvm.kill()

@@ -107,26 +107,29 @@ class Sink(Generic[P]):
         return out
 
     def _hand_over(self, entry: Batch, tables: dict[str, list[pa.Table]]) -> dict[str, int]:
+        """Let a batch out; returns the last offset of every output that has something."""
+        now = datetime.now(UTC)
         cut = {output: _cut(entry.count(output), given) for output, given in tables.items()}
+        frames = {output.name: self._frames(entry, output, cut[output.name], now) for output in self._outputs}
         with self._state:
             if self._closed:
                 raise Stopped
-            self._journal.end(entry, {output: entry.count(output) or len(slices) for output, slices in cut.items()})
-            now = datetime.now(UTC)
+            self._journal.end(entry, {output: entry.count(output) or len(made) for output, made in frames.items()})
             self._revisions.handed_over(entry.revision, entry.batch, now)
-            for output in self._outputs:
-                self._append(entry, output, cut[output.name], now)
-        return {output: entry.first[output] + len(slices) - 1 for output, slices in cut.items() if slices}
+            for output, made in frames.items():
+                for offset, each in enumerate(made, start=entry.first[output]):
+                    self._tails[output].append(offset, each)
+                self._outbox.published(self._job, output)
+        return {output: entry.first[output] + len(made) - 1 for output, made in frames.items() if made}
 
-    def _append(self, entry: Batch, output: OutputInfo, slices: list[pa.Table], now: datetime) -> None:
-        tail = self._tails[output.name]
+    def _frames(self, entry: Batch, output: OutputInfo, slices: list[pa.Table], now: datetime) -> list[bytes]:
+        made: list[bytes] = []
         for index, table in enumerate(slices):
-            offset = entry.first[output.name] + index
             head = Head(
                 job=self._job,
                 output=output.name,
-                epoch=tail.epoch,
-                offset=offset,
+                epoch=self._tails[output.name].epoch,
+                offset=entry.first[output.name] + index,
                 revision=entry.revision,
                 batch=entry.batch,
                 published_at=now,
@@ -134,16 +137,12 @@ class Sink(Generic[P]):
                 slices=len(slices),
                 event_time=event_time(table, output.time),
             )
-            tail.append(offset, self._frame(head, table))
-        self._outbox.published(self._job, output.name)
-
-    def _frame(self, head: Head, table: pa.Table) -> bytes:
-        made = frame(head, table)
-        if len(made) > MAX_FRAME_BYTES:
-            raise ValueError(
-                f"output {head.output!r}: {table.num_rows} rows take {len(made)} bytes, and the link carries "
-                f"{MAX_FRAME_BYTES}: publish less of each row"
-            )
+            made.append(frame(head, table))
+            if len(made[-1]) > MAX_FRAME_BYTES:
+                raise ValueError(
+                    f"output {output.name!r}: {table.num_rows} rows take {len(made[-1])} bytes, and the link carries "
+                    f"{MAX_FRAME_BYTES}: publish less of each row"
+                )
         return made
 
 

@@ -176,10 +176,24 @@ class GatewayPeer:
         """Change parameters."""
         return await self.ask(SetJobParameters, job=job, values=values, by="tester", **more)
 
+    async def tell(self, frame: Any) -> None:
+        """Send a frame that wants no answer."""
+        assert self._socket is not None, "no worker has said hello"
+        await self._send(self._socket, frame)
+
+    async def tell_raw(self, text: str) -> None:
+        """Send text that may be no frame at all."""
+        assert self._socket is not None, "no worker has said hello"
+        await self._socket.send(text)
+
+    async def drop(self, code: int, reason: str) -> None:
+        """Close the link with a code."""
+        assert self._socket is not None, "no worker has said hello"
+        await self._socket.close(code, reason)
+
     async def shut_down(self) -> None:
         """Tell the worker to go."""
-        assert self._socket is not None
-        await self._send(self._socket, Shutdown())
+        await self.tell(Shutdown())
 
     def report(self, job: str) -> JobReport:
         """What the newest hello says of a job."""
@@ -196,5 +210,3 @@ async def gateway_peer(path: Path) -> AsyncIterator[GatewayPeer]:
         yield peer
     finally:
         await peer.close()
-
-

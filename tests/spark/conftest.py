@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -52,10 +53,8 @@ class WorkerProcess:
         """For the end of a test, however it went: nothing may stay."""
         family = self.family()
         for each in family:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 each.kill()
-            except psutil.NoSuchProcess:
-                pass
         await self._process.wait()
         await asyncio.to_thread(psutil.wait_procs, family, 10)
 
@@ -93,11 +92,49 @@ async def start_worker(tmp_path: Path, peer: GatewayPeer) -> AsyncIterator[Start
         await worker.end()
 
 
+class Hold:
+    """Holds a job at a micro-batch: the job tells one named pipe that it is there, and waits for another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pipes = {}
+        for name in ("reached", "go"):
+            os.mkfifo(folder / name)
+            # Open on both ends, so that neither side's opening waits for the other.
+            self._pipes[name] = os.open(folder / name, os.O_RDWR | os.O_NONBLOCK)
+
+    def at(self, batch: int) -> None:
+        (self._folder / "hold").write_text(str(batch))
+
+    async def reached(self) -> None:
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        loop.add_reader(self._pipes["reached"], lambda: told.done() or told.set_result(None))
+        try:
+            async with asyncio.timeout(60):
+                await told
+        finally:
+            loop.remove_reader(self._pipes["reached"])
+
+    def release(self) -> None:
+        os.write(self._pipes["go"], b"go\n")
+
+    def close(self) -> None:
+        for pipe in self._pipes.values():
+            os.close(pipe)
+
+
+@pytest.fixture
+def hold(files: Path) -> Iterator[Hold]:
+    """Holds `job-1` of `steps`."""
+    held = Hold(files)
+    yield held
+    held.close()
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """The directory of the author's own in job `job-1`, made before the job is."""
     folder = tmp_path / "data" / "jobs" / "job-1" / "files"
     folder.mkdir(parents=True)
     return folder
-
-

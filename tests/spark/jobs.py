@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 
 import pyarrow as pa
 import reactivex as rx
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own custom
 from reactivex import operators as ops
 
 from streams import Output, Parameters, batch, job, parameter, stream
@@ -37,7 +36,8 @@ def numbers(spark: SparkSession, rows: int) -> DataFrame:
 def steps(spark: SparkSession, parameters: Steps) -> DataFrame:
     """Numbers, of which a live minimum keeps some.
 
-    Dies where the file `die` in its directory names the batch; waits at the batch that `hold` names until `go` is there.
+    Dies at the batch that the file `die` in its directory names; at the one that `hold` names it tells the pipe
+    `reached` and waits for the pipe `go`.
     """
     return numbers(spark, parameters.rows)
 
@@ -49,15 +49,16 @@ def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
     first = kept["value"][0].as_py() if kept.num_rows else -1
     batch_number = first // parameters.rows
     logging.getLogger("author").info("batch of %s", first)
-    print("printed", first)
+    print("printed", first)  # noqa: T201 - an author may
     die, hold = job().directory / "die", job().directory / "hold"
     if die.exists() and die.read_text() == str(batch_number):
         die.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
     if hold.exists() and hold.read_text() == str(batch_number):
-        (job().directory / "holding").touch()
-        while not (job().directory / "go").exists():
-            threading.Event().wait(0.01)
+        hold.unlink()
+        (job().directory / "reached").write_text("reached\n")
+        with (job().directory / "go").open() as go:
+            go.readline()
     if parameters.fail_at == batch_number:
         raise ValueError(f"told to fail at {batch_number}")
     return {"kept": kept, "sums": pa.table({"sum": [sum(kept["value"].to_pylist())]})}
@@ -105,5 +106,4 @@ def total(spark: SparkSession) -> int:
 @batch
 def endless(spark: SparkSession) -> int:
     """Runs until it is stopped."""
-    (job().directory / "holding").touch()
     return spark.range(10**13).where("id % 7 = 8").count()

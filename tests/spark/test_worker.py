@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from pathlib import Path
 
 import pytest
 
 from gateway.protocol.link import Done, Failed, Head, Hello, JobChanged, ParametersChanged
 from gateway.protocol.types import JobState, RevisionState, StopMode
 from tests.fakes.gateway_peer import GatewayPeer, Publication
-from tests.spark.conftest import StartWorker
+from tests.spark.conftest import Hold, StartWorker
 
 pytestmark = pytest.mark.spark
 
@@ -31,7 +29,7 @@ async def test_hello_tells_of_functions(peer: GatewayPeer, start_worker: StartWo
     assert hello.jobs == ()
 
 
-async def test_one_worker_many_jobs(peer: GatewayPeer, start_worker: StartWorker, files: Path) -> None:
+async def test_one_worker_many_jobs(peer: GatewayPeer, start_worker: StartWorker) -> None:
     worker = await start_worker()
 
     refused = await peer.start_job("stepps")
@@ -163,15 +161,15 @@ async def test_a_change_lands_on_the_announced_batch(peer: GatewayPeer, start_wo
 
 
 async def test_changes_within_one_batch_supersede_each_other(
-    peer: GatewayPeer, start_worker: StartWorker, files: Path
+    peer: GatewayPeer, start_worker: StartWorker, hold: Hold
 ) -> None:
-    (files / "hold").write_text("2")
+    hold.at(2)
     await start_worker()
     await peer.start_job("steps")
-    await until_exists(files / "holding")
+    await hold.reached()
     for minimum in (1, 2, 3):
         await peer.set_parameters({"minimum": minimum})
-    (files / "go").touch()
+    hold.release()
     applied = await peer.frame(ParametersChanged, revision=4, state=RevisionState.APPLIED)
     assert applied.batch == 3
     assert [each.state for each in peer.all(ParametersChanged, revision=2)] == ["accepted", "superseded"]
@@ -191,9 +189,3 @@ async def test_big_batches_are_cut(peer: GatewayPeer, start_worker: StartWorker)
     assert [head.offset for head in heads] == list(range(1, len(heads) + 1))
     assert sum(one.table.num_rows for one in kept if one.head.batch == 0) == 100_000
     assert all(one.table.num_rows <= 20_000 for one in kept)
-
-
-async def until_exists(path: Path) -> None:
-    async with asyncio.timeout(60):
-        while not path.exists():
-            await asyncio.sleep(0.01)

@@ -1,0 +1,54 @@
+"""The class-data archive helps where it fits, and never stands in the way."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from streams.archive import archive_options, archive_path, cache_directory, ensure_archive
+from streams.java import Java, find_java
+
+
+def test_where_it_lies() -> None:
+    assert cache_directory({"RIVULET_CACHE": "/own", "XDG_CACHE_HOME": "/xdg"}) == Path("/own")
+    assert cache_directory({"XDG_CACHE_HOME": "/xdg"}) == Path("/xdg/rivulet")
+    assert cache_directory({}) == Path.home() / ".cache" / "rivulet"
+
+
+def test_its_name_stands_for_the_java(tmp_path: Path) -> None:
+    one, other = Java(Path("/java"), "17.0.1", "PATH"), Java(Path("/java"), "17.0.2", "PATH")
+    assert archive_path(one, tmp_path) == archive_path(one, tmp_path)
+    assert archive_path(one, tmp_path) != archive_path(other, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no archive" * 1000, None])
+def test_a_broken_one_does_not_stop_java(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "spark.jsa"
+    if content is not None:
+        path.write_bytes(content)
+    java = find_java()
+    ran = subprocess.run(
+        [java.executable, *archive_options(path), "-version"], capture_output=True, text=True, check=True
+    )
+    assert java.version in ran.stderr
+    assert "rror" not in ran.stderr + ran.stdout
+    assert "arning" not in ran.stderr + ran.stdout
+
+
+def test_what_cannot_be_made_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("RIVULET_CACHE", str(tmp_path / "file" / "below"))
+    (tmp_path / "file").touch()
+    assert ensure_archive(find_java(), said.append) == ()
+    assert "starts will be slower" in caplog.text
+    # A Java that does not run: the training fails, which is told, and nothing is left of it.
+    monkeypatch.setenv("RIVULET_CACHE", str(tmp_path / "cache"))
+    caplog.clear()
+    dead = Java(tmp_path / "dead", "17.0.1", "PATH")
+    assert ensure_archive(dead, said.append) == ()
+    assert "starts will be slower" in caplog.text
+    assert [each.suffix for each in (tmp_path / "cache").iterdir()] == [".lock"]
