@@ -12,7 +12,8 @@ from gateway.core.arrow import rows_json
 from gateway.core.counters import Counters
 from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
-from gateway.core.jobs import JobRules, Jobs, near_miss
+from gateway.core.job_table import JobRules, JobTable, near_miss
+from gateway.core.jobs import Jobs
 from gateway.core.principal import Principal
 from gateway.core.session import Session, SessionRules
 from gateway.core.stream import Retention, Stream
@@ -66,7 +67,8 @@ class Gateway:
         self.warn = log
         self.hub = Hub(rules.retention, self.counters, lambda reason: log("observer_failed", reason=reason))
         self.workers = Workers()
-        self.jobs = Jobs(self.hub, self.workers, self, rules.jobs, new_id, wall, clock)
+        self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
+        self.jobs = Jobs(self.table, new_id)
         self._authenticate = authenticate
         self._new_id = new_id
         self._epoch = new_id()
@@ -144,7 +146,7 @@ class Gateway:
             raise RivuletError(
                 ErrorCode.NOT_FOUND, f"there is no stream {name!r}; there is: $gateway, $jobs", "$.stream"
             )
-        job = self.jobs.find(job_name, "$.stream")
+        job = self.table.find(job_name, "$.stream")
         names = [output.name for output in job.outputs]
         if not slash:
             if len(names) != 1:
@@ -162,7 +164,7 @@ class Gateway:
 
     def name_of(self, stream: Stream) -> str:
         """What the outside calls a stream."""
-        job = self.jobs.get(stream.job) if stream.job else None
+        job = self.table.get(stream.job) if stream.job else None
         return stream.name if job is None else f"{job.name}/{stream.name.partition('/')[2]}"
 
     def streams(self) -> tuple[StreamInfo, ...]:
@@ -183,6 +185,10 @@ class Gateway:
         """Push it to those who watch, and note it in the job's `$events`."""
         self._events_of(job).append([parameters_row(change)], self.wall(), self.clock(), change.revision)
         self._push(job, change)
+
+    def job_forgotten(self, job: Job) -> None:
+        """Its streams are gone with it."""
+        self._events.pop(job.id, None)
 
     # ---- commands ----
 
@@ -208,7 +214,7 @@ class Gateway:
             )
         stream = self.resolve(command.stream)
         position, recovered = _start(stream, command.since)
-        job = self.jobs.get(stream.job) if stream.job else None
+        job = self.table.get(stream.job) if stream.job else None
         on_done(
             frames.Subscribed(
                 id=1,
@@ -241,13 +247,13 @@ class Gateway:
         self.jobs.stop(command, _as_reply(on_done))
 
     def _on_get_job(self, _session: Session, command: frames.GetJob, on_done: OnDone) -> None:
-        on_done(frames.JobReply(id=1, job=self.jobs.find(command.job).info()))
+        on_done(frames.JobReply(id=1, job=self.table.find(command.job).info()))
 
     def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
-        on_done(frames.Jobs(id=1, jobs=self.jobs.list(command)))
+        on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
 
     def _on_get_parameters(self, _session: Session, command: frames.GetParameters, on_done: OnDone) -> None:
-        job = self.jobs.find(command.job)
+        job = self.table.find(command.job)
         on_done(frames.ParametersReply(id=1, job=job.name, revision=job.revision, values=job.values, schema=job.schema))
 
     def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
@@ -278,7 +284,7 @@ class Gateway:
             "uptime_seconds": round(now - self._started_at, 3),
             "sessions": len(sessions),
             "subscriptions": sum(len(session.subscriptions) for session in sessions),
-            "jobs_running": sum(1 for job in self.jobs if job.state is JobState.RUNNING),
+            "jobs_running": sum(1 for job in self.table if job.state is JobState.RUNNING),
             "workers_ready": sum(1 for worker in self.workers if worker.ready),
             "queued_bytes": sum(session.outbox.queued_bytes for session in sessions),
             "retained_bytes": self.hub.retained_bytes,

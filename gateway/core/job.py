@@ -55,6 +55,7 @@ class Job:
         self.schema: dict[str, Any] = {}
         self.revision = 0
         self.applied_revision = 0
+        self.applied_batch = -1
         self.started_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.reason: str | None = None
@@ -99,8 +100,8 @@ class Job:
         """Take note of a change that the worker tells of."""
         if change.state == "accepted" and change.revision > self.revision:
             self.revision, self.values = change.revision, change.values
-        elif change.state == "applied":
-            self.applied_revision = max(self.applied_revision, change.revision)
+        elif change.state == "applied" and change.revision > self.applied_revision and isinstance(change.batch, int):
+            self.applied_revision, self.applied_batch = change.revision, change.batch
 
     def info(self) -> JobInfo:
         """The job as everyone sees it."""

@@ -76,7 +76,7 @@ class Link:
         if worker.machine.can("link_lost"):
             worker.machine.advance("link_lost")
         worker.lose()
-        self._gateway.jobs.worker_lost(worker, f"worker {worker.name} is not connected: {reason}")
+        self._gateway.jobs.placement.worker_lost(worker, f"worker {worker.name} is not connected: {reason}")
 
     def _hello(self, hello: Hello) -> None:
         if self.worker is not None:
@@ -97,14 +97,14 @@ class Link:
         known.send = self._send
         known.machine.advance("hello")
         self._send(LinkWelcome(gateway=self._gateway.server, positions=self._positions(hello)))
-        self._gateway.jobs.worker_ready(known, hello.jobs)
+        self._gateway.jobs.placement.worker_ready(known, hello.jobs)
         self._gateway.on_worker_ready(known)
 
     @staticmethod
     def _replace(gateway: Gateway, worker: Worker) -> None:
         worker.machine.advance("link_lost")
         worker.lose()
-        gateway.jobs.worker_lost(worker, "it dialled in anew")
+        gateway.jobs.placement.worker_lost(worker, "it dialled in anew")
 
     def _positions(self, hello: Hello) -> dict[str, Position]:
         keys = [stream_key(job.job, stream.output) for job in hello.jobs for stream in job.streams]
@@ -124,9 +124,9 @@ def worker_exited(gateway: Gateway, name: str, reason: str) -> None:
         return
     if worker.machine.state in (WorkerState.READY, WorkerState.DRAINING):
         worker.lose()
-        gateway.jobs.worker_lost(worker, reason)
+        gateway.jobs.placement.worker_lost(worker, reason)
     worker.machine.advance("exit")
-    gateway.jobs.worker_gone(worker)
+    gateway.jobs.placement.worker_gone(worker)
 
 
 def tick(gateway: Gateway) -> None:

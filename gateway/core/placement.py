@@ -1,0 +1,202 @@
+"""Jobs on workers: placed, taken over, put back when a worker is lost, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.job import OWN_OUTPUTS, Job
+from gateway.core.job_table import JobTable
+from gateway.core.workers import Worker
+from gateway.protocol.codes import ErrorCode
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.frames import Parameters
+from gateway.protocol.link import Done, JobReport, StartJob, StopJob, stream_key
+from gateway.protocol.types import Effect, Fault, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
+
+OnJob = Callable[[JobInfo | RivuletError], None]
+_ON_A_WORKER = frozenset({JobState.STARTING, JobState.RUNNING, JobState.CANCELLING})
+
+
+class Placement:
+    """Keeps every job on at most one worker. `on_settled` gets a job's first acceptance, or why it was refused."""
+
+    def __init__(self, table: JobTable, on_settled: Callable[[Job, JobInfo | RivuletError], None]) -> None:
+        self._table = table
+        self._hub = table.hub
+        self._workers = table.workers
+        self._settled = on_settled
+
+    def worker_ready(self, worker: Worker, reports: tuple[JobReport, ...]) -> None:
+        """A worker has dialled in: take over the jobs that it runs, give it those that wait for one."""
+        reported = {report.job for report in reports}
+        for report in reports:
+            self._take_over(worker, report)
+        for job in self._table:
+            if job.id in reported or job.context != worker.context:
+                continue
+            if job.state is JobState.QUEUED or (job.state is JobState.RESTARTING and self._free_to_move(job, worker)):
+                self.place(job)
+
+    def worker_lost(self, worker: Worker, reason: str) -> None:
+        """A worker's link is gone; its jobs wait for it, or for the one that takes its place."""
+        for job in self._table:
+            if job.worker != worker.name or job.state not in _ON_A_WORKER:
+                continue
+            self._hub.forget_slices(job.id)
+            if job.kind is FunctionKind.BATCH and job.machine.can("failed"):
+                self._table.advance(job, "failed", reason)
+            else:
+                self._table.advance(job, "worker_lost", reason)
+
+    def worker_gone(self, worker: Worker) -> None:
+        """A worker's process has ended: its jobs may start elsewhere."""
+        for job in self._table:
+            if job.worker == worker.name and job.state is JobState.RESTARTING:
+                job.worker = None
+                self.place(job)
+
+    def worker_of(self, job: Job) -> Worker:
+        """The worker that runs a job; raises `RivuletError` UNAVAILABLE while it is away."""
+        worker = self._workers.get(job.worker) if job.worker else None
+        if worker is None or worker.send is None:
+            raise RivuletError(
+                ErrorCode.UNAVAILABLE,
+                f"job {job.name!r} is {job.state}: its worker is not connected; try again",
+                "$.job",
+            )
+        return worker
+
+    def place(self, job: Job) -> None:
+        worker = self._workers.ready_in(job.context)
+        if worker is None:
+            return
+        if job.accepted:
+            now = self._table.clock()
+            job.restarts += 1
+            job.restarted_at.append(now)
+            window = self._table.rules.restart_window_seconds
+            recent = sum(1 for at in job.restarted_at if now - at < window)
+            if recent > self._table.rules.max_restarts:
+                self._table.advance(
+                    job,
+                    "gave_up",
+                    f"its worker died {recent} times within {self._table.rules.restart_window_seconds:g} s",
+                )
+                return
+        job.worker = worker.name
+        self._table.advance(job, "placed", job.reason, silent=not job.accepted)
+        worker.request(
+            lambda number: StartJob(
+                request=number,
+                job=job.id,
+                name=job.name,
+                function=job.function,
+                values=job.values,
+                principal=job.principal,
+                tenant=job.tenant,
+                created_at=job.created_at,
+                positions=self._positions(job),
+            ),
+            self._table.clock() + self._table.rules.start_timeout_seconds,
+            lambda reply: self._placed(job, reply),
+        )
+
+    def _placed(self, job: Job, reply: Done | RivuletError) -> None:
+        if isinstance(reply, Done):
+            if reply.job is not None:
+                state = job.state
+                self._take(job, reply.job)
+                if job.state is state:
+                    self._table.watch.job_changed(job)
+            self._settled(job, job.info())
+        elif reply.code is ErrorCode.UNAVAILABLE:
+            return  # the link was lost meanwhile: `worker_lost` has put the job back
+        elif job.accepted:
+            if job.machine.can("failed"):
+                self._table.advance(job, "failed", str(reply))
+        else:
+            self._table.remove(job)
+            self._settled(job, _as_run_command(reply))
+
+    def stop(self, job: Job, mode: StopMode, on_done: OnJob | None) -> None:
+        def answered(reply: Done | RivuletError) -> None:
+            if isinstance(reply, RivuletError) and reply.code is not ErrorCode.NOT_FOUND:
+                if on_done:
+                    on_done(reply)
+                return
+            if job.machine.can("cancelled"):
+                self._table.advance(job, "cancelled", None)
+            if on_done:
+                on_done(job.info())
+
+        self.worker_of(job).request(
+            lambda number: StopJob(request=number, job=job.id, mode=mode),
+            self._table.clock() + self._table.rules.start_timeout_seconds,
+            answered,
+        )
+
+    def _take_over(self, worker: Worker, report: JobReport) -> None:
+        job = self._table.by_id(report.job)
+        if job is None:
+            job = Job(
+                report.job,
+                report.name or report.function,
+                report.function,
+                worker.context,
+                report.principal,
+                report.tenant,
+                report.created_at or self._table.wall(),
+                state=JobState.RESTARTING,
+            )
+            self._table.add(job)
+        job.worker = worker.name
+        self._take(job, report)
+        if job.final:
+            self.stop(job, StopMode.GRACEFUL, None)
+        elif job.machine.can("found"):
+            self._table.advance(job, "found", None)
+        if report.applied_revision > job.applied_revision and report.applied_batch >= 0:
+            self._catch_up_applied(job, report)
+
+    def _catch_up_applied(self, job: Job, report: JobReport) -> None:
+        """Tell of a change that was applied while nobody could be told."""
+        self._table.tell_parameters(
+            job,
+            Parameters(
+                job=job.name,
+                revision=report.applied_revision,
+                values=report.values,
+                changed={},
+                state=RevisionState.APPLIED,
+                effect=Effect.LIVE,
+                by=job.principal,
+                at=self._table.wall(),
+                batch=report.applied_batch,
+            ),
+        )
+
+    def _take(self, job: Job, report: JobReport) -> None:
+        job.take(report)
+        for stream in report.streams:
+            held = self._hub.open(stream_key(job.id, stream.output), job.id, job.output(stream.output))
+            if held.epoch != stream.epoch or held.offset < stream.first_offset - 1:
+                held.begin(stream.epoch, stream.first_offset - 1)
+        if report.state is JobState.RUNNING and job.machine.can("started"):
+            self._table.advance(job, "started", None)
+
+    def _positions(self, job: Job) -> dict[str, Position]:
+        held = {name: self._hub.get(stream_key(job.id, name)) for name in OWN_OUTPUTS}
+        return {name: stream.position for name, stream in held.items() if stream is not None and stream.epoch}
+
+    def _free_to_move(self, job: Job, worker: Worker) -> bool:
+        """Whether the job may start on `worker`: no other worker may still be running it."""
+        if job.worker in (None, worker.name):
+            return True
+        other = self._workers.get(job.worker) if job.worker else None
+        return other is None or other.machine.final
+
+
+def _as_run_command(refusal: RivuletError) -> RivuletError:
+    """The worker's refusal names fields of `start_job`; the client sent `run`, whose `parameters` they were."""
+    faults = [Fault(fault.path.replace("$.values", "$.parameters", 1), fault.detail) for fault in refusal.faults]
+    return RivuletError(refusal.code, refusal.detail, faults=faults)

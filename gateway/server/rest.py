@@ -1,0 +1,178 @@
+"""The REST routes: a handler for each row of `protocol.rest.ROUTES`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route as StarletteRoute
+
+from gateway.core.principal import Principal
+from gateway.protocol.codec import encode
+from gateway.protocol.codes import ErrorCode
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.rest import (
+    JSON,
+    ROUTES,
+    FunctionList,
+    Health,
+    JobList,
+    JobQuery,
+    LoginRequest,
+    NoQuery,
+    ReadinessQuery,
+    Route,
+    SessionInfo,
+    StreamList,
+    read_body,
+    read_query,
+)
+from gateway.protocol.types import Fault, Right
+from gateway.server.assets import WEB
+from gateway.server.tokens import COOKIE, COOKIE_SECONDS
+
+if TYPE_CHECKING:
+    from gateway.server.shell import Shell
+
+Handler = Callable[[Request], Awaitable[Response]]
+_MAX_BODY_BYTES = 64 * 1024
+#: All methods lead to the row's handler, which refuses the others: the dashboard below `/` would take them otherwise.
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def routes() -> list[StarletteRoute]:
+    """The routes of the table, each with its handler, its right checked before."""
+    return [
+        StarletteRoute(row.path, _guarded(row, _HANDLERS.get(row.name, _document(row))), methods=_METHODS)
+        for row in ROUTES
+    ]
+
+
+def _guarded(row: Route, handler: Handler) -> Handler:
+    allowed = ["GET", "HEAD"] if row.method == "GET" else [row.method]
+
+    async def endpoint(request: Request) -> Response:
+        if request.method not in allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        shell = _shell(request)
+        shell.guard.check_host(request)
+        if row.query is NoQuery:
+            read_query(NoQuery, request.query_params.multi_items())
+        if row.method != "GET":
+            shell.guard.check_origin(request)
+        if row.right is not None:
+            _identified(request).require(row.right)
+        return await handler(request)
+
+    return endpoint
+
+
+def _document(row: Route) -> Handler:
+    async def endpoint(_request: Request) -> Response:
+        assert row.document is not None, f"route {row.name} has neither a handler nor a document"
+        return FileResponse(WEB / "generated" / row.document, media_type=JSON)
+
+    return endpoint
+
+
+async def _livez(_request: Request) -> Response:
+    return _json(Health(status="ok"))
+
+
+async def _readyz(request: Request) -> Response:
+    query = read_query(ReadinessQuery, request.query_params.multi_items())
+    checks = _shell(request).checks()
+    failed = tuple(Fault(name, finding) for name, (well, finding) in checks.items() if not well)
+    if failed:
+        raise RivuletError(
+            ErrorCode.UNAVAILABLE, "not ready: " + ", ".join(fault.path for fault in failed), faults=failed
+        )
+    findings = {name: finding for name, (_, finding) in checks.items()}
+    return _json(Health(status="ok", checks=findings if query.verbose else UNSET))
+
+
+async def _jobs(request: Request) -> Response:
+    query = read_query(JobQuery, request.query_params.multi_items())
+    return _json(JobList(_shell(request).gateway.table.list(query)))
+
+
+async def _functions(request: Request) -> Response:
+    known = _shell(request).gateway.workers.functions() or {}
+    return _json(FunctionList(tuple(known[name] for name in sorted(known))))
+
+
+async def _streams(request: Request) -> Response:
+    return _json(StreamList(_shell(request).gateway.streams()))
+
+
+async def _session(request: Request) -> Response:
+    return _json(_session_info(request, _identified(request)))
+
+
+async def _login(request: Request) -> Response:
+    shell = _shell(request)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            raise RivuletError(ErrorCode.INVALID_FRAME, f"the body may have {_MAX_BODY_BYTES} bytes at most")
+    login = read_body(LoginRequest, bytes(body))
+    response = _json(_session_info(request, shell.guard.authenticate(login.token)))
+    if shell.guard.tokens is not None:
+        response.set_cookie(
+            COOKIE,
+            shell.guard.tokens.cookie(login.token, datetime.now(UTC)),
+            max_age=COOKIE_SECONDS,
+            httponly=True,
+            secure=request.url.scheme == "https",
+            samesite="strict",
+        )
+    return response
+
+
+async def _logout(_request: Request) -> Response:
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+_HANDLERS: dict[str, Handler] = {
+    "get_liveness": _livez,
+    "get_readiness": _readyz,
+    "list_jobs": _jobs,
+    "list_functions": _functions,
+    "list_streams": _streams,
+    "get_session": _session,
+    "login": _login,
+    "logout": _logout,
+}
+
+
+def _shell(request: Request) -> Shell:
+    shell: Shell = request.app.state.shell
+    return shell
+
+
+def _identified(request: Request) -> Principal:
+    principal = _shell(request).guard.identify(request)
+    if principal is None:
+        raise RivuletError(ErrorCode.UNAUTHENTICATED, "send a token: Authorization: Bearer TOKEN")
+    return principal
+
+
+def _session_info(request: Request, principal: Principal) -> SessionInfo:
+    return SessionInfo(
+        principal=principal.name,
+        tenant=principal.tenant,
+        rights=tuple(right for right in Right if principal.may(right)),
+        authentication="none" if _shell(request).guard.tokens is None else "token",
+    )
+
+
+def _json(value: object) -> Response:
+    return Response(encode(value), media_type=JSON, headers={"Cache-Control": "no-store"})

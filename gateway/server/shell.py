@@ -1,0 +1,99 @@
+"""What the endpoints share: the core, the doorkeeper, the open sockets, and the second hand."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from datetime import UTC, datetime
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount, WebSocketRoute
+
+from gateway.core import link as worker_links
+from gateway.core.gateway import Gateway
+from gateway.core.principal import Principal
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.link import LINK_PATH
+from gateway.server.assets import WEB, Dashboard, SecurityHeaders
+from gateway.server.link import link_endpoint
+from gateway.server.problems import on_exception, on_http_exception, on_rivulet_error
+from gateway.server.rest import routes
+from gateway.server.security import Guard
+from gateway.server.tokens import Tokens
+from gateway.server.websocket import ClientSocket, client_endpoint
+from gateway.settings import Settings
+from gateway.version import VERSION
+
+log = structlog.get_logger("rivulet.gateway")
+_TICK_SECONDS = 1.0
+
+
+def new_id() -> str:
+    """A random id: 48 bits, so that two of a gateway's lifetime do not meet."""
+    return secrets.token_hex(6)
+
+
+class Shell:
+    """One gateway process, but for its listening sockets and its workers."""
+
+    def __init__(self, settings: Settings, link_secret: str, tokens: Tokens | None) -> None:
+        """Raises `SettingsError` where the gateway would be open to other machines."""
+        self.settings = settings
+        self.link_secret = link_secret
+        self.guard = Guard(settings, tokens)
+        self.sockets: set[ClientSocket] = set()
+        self.draining = False
+        self.gateway = Gateway(
+            settings.rules,
+            self._authenticate,
+            server=f"rivulet/{VERSION}",
+            new_id=new_id,
+            wall=lambda: datetime.now(UTC),
+            clock=time.monotonic,
+            log=log.warning,
+        )
+        self.app = Starlette(
+            routes=[
+                WebSocketRoute("/ws", client_endpoint),
+                WebSocketRoute(LINK_PATH, link_endpoint),
+                *routes(),
+                Mount("/", Dashboard()),
+            ],
+            middleware=[Middleware(SecurityHeaders)],
+            exception_handlers={
+                RivuletError: on_rivulet_error,
+                HTTPException: on_http_exception,
+                Exception: on_exception,
+            },
+        )
+        self.app.state.shell = self
+
+    def checks(self) -> dict[str, tuple[bool, str]]:
+        """What `/readyz` looks at: name to (well, finding)."""
+        ready = sum(1 for worker in self.gateway.workers if worker.ready)
+        return {
+            "draining": (not self.draining, "going away" if self.draining else "no"),
+            "workers": (ready > 0, f"{ready} ready"),
+            "dashboard": (WEB.joinpath("index.html").exists(), str(WEB.name)),
+        }
+
+    async def tick_forever(self) -> None:
+        """Once a second until cancelled: the core's deadlines, slow sockets, and how late the loop itself is."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + _TICK_SECONDS
+        while True:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self.gateway.loop_lag_ms = (loop.time() - due) * 1000
+            due = max(due + _TICK_SECONDS, loop.time())
+            now = self.gateway.clock()
+            for socket in list(self.sockets):
+                socket.tick(now, self.settings.slow_socket_seconds)
+            worker_links.tick(self.gateway)
+            self.gateway.tick()
+
+    def _authenticate(self, token: str) -> Principal:
+        return self.guard.authenticate(token)
