@@ -103,9 +103,9 @@ class Subscribed(Reply, frozen=True, kw_only=True):
     sub: SubId
     stream: StreamName
     epoch: Epoch
-    offset: Offset
+    offset: Annotated[Offset, Meta(description="what follows begins after it")]
     schema: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
-    parameters: ParametersInForce | None = None
+    parameters: Annotated[ParametersInForce | None, Meta(description="null for a stream that has no job")] = None
     recovered: Annotated[bool, Meta(description="whether all since the asked position is coming")] | UnsetType = UNSET
 
 
@@ -119,7 +119,7 @@ class Requested(Reply, frozen=True, kw_only=True):
     """The credit that the subscription has now."""
 
     sub: SubId
-    credit: Credit
+    credit: Annotated[Credit, Meta(description="publications that may still be sent")]
 
 
 class JobReply(Reply, frozen=True, kw_only=True, tag="job"):
@@ -221,10 +221,12 @@ class Run(Command, frozen=True, kw_only=True):
     function: FunctionName
     parameters: Values = {}
     context: ContextName = "default"
-    name: JobName | UnsetType = UNSET
+    name: Annotated[JobName, Meta(description="what to call the job, if not by its function's name")] | UnsetType = (
+        UNSET
+    )
     external_id: ExternalId | UnsetType = UNSET
-    start_timeout_s: Seconds | UnsetType = UNSET
-    run_timeout_s: Seconds | UnsetType = UNSET
+    start_timeout_s: Annotated[Seconds, Meta(description="seconds within which it must be running")] | UnsetType = UNSET
+    run_timeout_s: Annotated[Seconds, Meta(description="seconds that it may run")] | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = JobReply
     right: ClassVar[Right | None] = Right.RUN
 
@@ -267,9 +269,9 @@ class SetParameters(Command, frozen=True, kw_only=True):
 
     job: JobRef
     values: Values
-    if_revision: Revision | UnsetType = UNSET
+    if_revision: Annotated[Revision, Meta(description="refuse the change unless this is in force")] | UnsetType = UNSET
     dry_run: Annotated[bool, Meta(description="check it, and change nothing")] = False
-    ttl_s: Seconds | UnsetType = UNSET
+    ttl_s: Annotated[Seconds, Meta(description="seconds until the old values come back")] | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = ParametersAccepted
     right: ClassVar[Right | None] = Right.CONTROL
 
@@ -287,7 +289,7 @@ class Welcome(Push, frozen=True, kw_only=True):
 
     session: Annotated[str, Meta(description="names this socket, in logs too")]
     server: Annotated[str, Meta(description="the gateway's name and version")]
-    protocol: Annotated[str, Meta(description="the subprotocol in use")]
+    protocol: Annotated[str, Meta(description="the protocol and its version")]
     principal: Principal
     tenant: Tenant
     heartbeat_s: Annotated[float, Meta(description="seconds between the gateway's WebSocket pings")]
@@ -302,13 +304,13 @@ class Publication(Push, frozen=True, kw_only=True, rename=_WIRE):
 
     sub: SubId
     epoch: Epoch
-    offset: Offset
-    revision: Revision
+    offset: Annotated[Offset, Meta(description="the newest offset that is covered")]
+    revision: Annotated[Revision, Meta(description="of the parameters that all of it was computed with")]
     batch: Batch
-    published_at: Timestamp
-    from_: Offset | UnsetType = UNSET
-    revision_from: Revision | UnsetType = UNSET
-    event_time: Timestamp | UnsetType = UNSET
+    published_at: Annotated[Timestamp, Meta(description="when the worker published it, RFC 3339")]
+    from_: Annotated[Offset, Meta(description="the oldest offset that is covered, if not the same")] | UnsetType = UNSET
+    revision_from: Annotated[Revision, Meta(description="the oldest revision, if not the same")] | UnsetType = UNSET
+    event_time: Annotated[Timestamp, Meta(description="the newest event time in it, RFC 3339")] | UnsetType = UNSET
     rows_in: Annotated[int, Meta(description="rows before filtering and merging")] | UnsetType = UNSET
     rows: Annotated[list[dict[str, Any]], Meta(description="with format `rows`")] | UnsetType = UNSET
     columns: Annotated[dict[str, list[Any]], Meta(description="with format `columns`")] | UnsetType = UNSET
@@ -322,8 +324,8 @@ class Gap(Push, frozen=True, kw_only=True, rename=_WIRE):
 
     sub: SubId
     epoch: Epoch
-    from_: Offset
-    to: Offset
+    from_: Annotated[Offset, Meta(description="the first offset that will not come")]
+    to: Annotated[Offset, Meta(description="the last offset that will not come")]
     reason: GapReason
 
 
@@ -336,8 +338,8 @@ class Parameters(Push, frozen=True, kw_only=True):
     changed: Annotated[dict[str, Any], Meta(description="the values that differ from the revision before")]
     state: RevisionState
     effect: Effect
-    by: Principal
-    at: Timestamp
+    by: Annotated[str, Meta(description="who changed them")]
+    at: Annotated[Timestamp, Meta(description="when it entered this state, RFC 3339")]
     batch: Batch | UnsetType = UNSET
     reason: Annotated[str, Meta(description="why, where it was refused or taken back")] | UnsetType = UNSET
 
@@ -353,11 +355,11 @@ class SubscriptionEnded(Push, frozen=True, kw_only=True):
 
     sub: SubId
     reason: Annotated[str, Meta(description="why it ended")]
-    last_offset: Offset
+    last_offset: Annotated[Offset, Meta(description="the last offset that was accounted for")]
 
 
 class Drain(Push, frozen=True, kw_only=True):
-    """The gateway goes away at `deadline_ms`; come back after a random time within `reconnect_in_ms`."""
+    """The gateway goes away after `deadline_ms`; come back after a random time within `reconnect_in_ms`."""
 
     reconnect_in_ms: Annotated[tuple[int, int], Meta(description="least and most milliseconds to wait")]
     deadline_ms: Annotated[int, Meta(description="milliseconds from now to the end")]

@@ -33,6 +33,8 @@ from gateway.protocol.types import (
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 SESSION_COOKIE = "rivulet_session"
+#: What a 401 asks for, in `WWW-Authenticate` (RFC 6750).
+CHALLENGE = 'Bearer realm="rivulet"'
 
 S = TypeVar("S", bound=Struct)
 

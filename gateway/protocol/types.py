@@ -13,7 +13,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 
 CommandId = Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="the client's choice, unique while pending")]
 SubId = Annotated[
-    int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="the client's name for a subscription on its socket")
+    int, Meta(ge=1, le=MAX_SAFE_INTEGER, description="the client's number for a subscription, unique on its socket")
 ]
 Epoch = Annotated[str, Meta(description="names one numbering of a stream; offsets compare within an epoch only")]
 Offset = Annotated[

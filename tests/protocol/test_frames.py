@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -29,7 +29,7 @@ def test_what_is_written_is_valid_and_can_be_read_again(kind: type[Frame]) -> No
     one, whole = validator(kind.__name__), Draft202012Validator(SCHEMA)
 
     @given(frames(kind))
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60)
     def check(frame: Frame) -> None:
         data = encode(frame)
         one.validate(json.loads(data))
@@ -45,7 +45,7 @@ def test_the_schema_and_the_gateway_refuse_the_same_commands(kind: type[Command]
     names = [*kind.__struct_fields__, "unheard_of"]
 
     @given(frames(kind), st.sampled_from(names), json_values)
-    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100)
     def check(frame: Command, name: str, value: Any) -> None:
         spoilt = {**json.loads(encode(frame)), name: value}
         fault = fault_of(decode_command, json.dumps(spoilt))

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gateway.protocol.codec import decode_from_worker, decode_head, decode_to_worker, encode
 from gateway.protocol.frames import tag_of
 from gateway.protocol.link import FROM_WORKER, TO_WORKER, Head, LinkFrame, stream_key
 from tests.protocol.strategies import frames
 
-quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40)
 
 
 @pytest.mark.parametrize("kind", [*FROM_WORKER, *TO_WORKER], ids=lambda kind: kind.__name__)
@@ -39,7 +39,7 @@ def test_an_end_passes_over_what_a_later_release_says(kind: type[LinkFrame]) -> 
     decode: Any = decode_from_worker if kind in FROM_WORKER else decode_to_worker
 
     @given(frames(kind))
-    @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=5)
     def check(frame: LinkFrame) -> None:
         later = {**msgspec.json.decode(encode(frame)), "from_a_later_release": 1}
         assert decode(msgspec.json.encode(later)) == frame

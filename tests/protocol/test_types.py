@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gateway.protocol import types
 from gateway.protocol.types import JobName, Position, Since
@@ -18,7 +18,7 @@ STRUCTS = [kind for kind in vars(types).values() if isinstance(kind, type) and i
 )
 def test_a_value_is_read_as_it_was_written(kind: type[msgspec.Struct]) -> None:
     @given(frames(kind))
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=50)
     def check(value: msgspec.Struct) -> None:
         assert msgspec.json.decode(msgspec.json.encode(value), type=kind) == value
 

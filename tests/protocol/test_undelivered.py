@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
@@ -85,7 +85,7 @@ def test_a_command_is_refused_just_when_it_uses_such_a_field(kind: type[Command]
     defaults = dict(zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False))
 
     @given(frames(kind))
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=50)
     def check(command: Any) -> None:
         used = [field for field in UNDELIVERED_FIELDS.get(kind, ()) if getattr(command, field) != defaults[field]]
         if used or kind in UNDELIVERED_COMMANDS:

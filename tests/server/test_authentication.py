@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from gateway.main import RunningGateway
 from gateway.protocol.codes import CloseCode
 from gateway.protocol.frames import COMMANDS, SUBPROTOCOL_JSON, SUBPROTOCOL_TOKEN_PREFIX, tag_of
-from gateway.protocol.rest import SESSION_COOKIE
+from gateway.protocol.rest import CHALLENGE, SESSION_COOKIE
 from gateway.protocol.types import Right
 from gateway.server.tokens import new_token
 from tests.server.conftest import Dial, RawClient
@@ -81,7 +81,7 @@ async def test_by_header(dial: Dial, tokens: dict[str, str]) -> None:
 @pytest.mark.parametrize("shown", ["wrong", "expired"])
 async def test_a_header_that_is_no_good_is_refused(dial: Dial, tokens: dict[str, str], shown: str) -> None:
     told = await refused_with(dial, **bearer(tokens.get(shown, shown)))
-    assert told == (401, "unauthenticated", 'Bearer realm="rivulet"')
+    assert told == (401, "unauthenticated", CHALLENGE)
 
 
 # ---- subprotocol ----

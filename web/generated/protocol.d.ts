@@ -14,7 +14,7 @@ export interface Subscribe {
   type: "subscribe";
   /** the client's choice, unique while pending */
   id?: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** `<job>/<output>`, or `<job>` where it has one output only */
   stream: string;
@@ -53,7 +53,7 @@ export interface Resubscribe {
   type: "resubscribe";
   /** the client's choice, unique while pending */
   id?: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** publications that may still be sent; absent means unlimited */
   credit?: number;
@@ -74,7 +74,7 @@ export interface Unsubscribe {
   type: "unsubscribe";
   /** the client's choice, unique while pending */
   id?: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
 }
 
@@ -83,7 +83,7 @@ export interface Request {
   type: "request";
   /** the client's choice, unique while pending */
   id?: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** how many more */
   n: number;
@@ -100,13 +100,13 @@ export interface Run {
   parameters?: Record<string, unknown>;
   /** a set of Spark settings and workers */
   context?: string;
-  /** letters, digits, . _ - */
+  /** what to call the job, if not by its function's name */
   name?: string;
   /** the caller's own name for a run */
   external_id?: string;
-  /** seconds */
+  /** seconds within which it must be running */
   start_timeout_s?: number;
-  /** seconds */
+  /** seconds that it may run */
   run_timeout_s?: number;
 }
 
@@ -170,11 +170,11 @@ export interface SetParameters {
   job: string;
   /** parameters by name */
   values: Record<string, unknown>;
-  /** counts a job's accepted parameter changes; 1 is what it started with */
+  /** refuse the change unless this is in force */
   if_revision?: number;
   /** check it, and change nothing */
   dry_run?: boolean;
-  /** seconds */
+  /** seconds until the old values come back */
   ttl_s?: number;
 }
 
@@ -205,16 +205,17 @@ export interface Subscribed {
   type: "subscribed";
   /** the client's choice, unique while pending */
   id: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** `<job>/<output>`, or `<job>` where it has one output only */
   stream: string;
   /** names one numbering of a stream; offsets compare within an epoch only */
   epoch: string;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** what follows begins after it */
   offset: number;
   /** null until the first publication */
   schema?: Column[] | null;
+  /** null for a stream that has no job */
   parameters?: ParametersInForce | null;
   /** whether all since the asked position is coming */
   recovered?: boolean;
@@ -243,7 +244,7 @@ export interface Unsubscribed {
   type: "unsubscribed";
   /** the client's choice, unique while pending */
   id: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
 }
 
@@ -252,9 +253,9 @@ export interface Requested {
   type: "requested";
   /** the client's choice, unique while pending */
   id: number;
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
-  /** publications that may still be sent; absent means unlimited */
+  /** publications that may still be sent */
   credit: number;
 }
 
@@ -383,7 +384,7 @@ export interface Welcome {
   session: string;
   /** the gateway's name and version */
   server: string;
-  /** the subprotocol in use */
+  /** the protocol and its version */
   protocol: string;
   /** who it is: a token's name */
   principal: string;
@@ -413,23 +414,23 @@ export interface Limits {
  */
 export interface Publication {
   type: "publication";
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** names one numbering of a stream; offsets compare within an epoch only */
   epoch: string;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** the newest offset that is covered */
   offset: number;
-  /** counts a job's accepted parameter changes; 1 is what it started with */
+  /** of the parameters that all of it was computed with */
   revision: number;
   /** Spark's number of the micro-batch */
   batch: number;
-  /** RFC 3339, in UTC */
+  /** when the worker published it, RFC 3339 */
   published_at: string;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** the oldest offset that is covered, if not the same */
   from?: number;
-  /** counts a job's accepted parameter changes; 1 is what it started with */
+  /** the oldest revision, if not the same */
   revision_from?: number;
-  /** RFC 3339, in UTC */
+  /** the newest event time in it, RFC 3339 */
   event_time?: string;
   /** rows before filtering and merging */
   rows_in?: number;
@@ -446,13 +447,13 @@ export interface Publication {
  */
 export interface Gap {
   type: "gap";
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** names one numbering of a stream; offsets compare within an epoch only */
   epoch: string;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** the first offset that will not come */
   from: number;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** the last offset that will not come */
   to: number;
   reason: GapReason;
 }
@@ -473,9 +474,9 @@ export interface Parameters {
   changed: Record<string, unknown>;
   state: RevisionState;
   effect: Effect;
-  /** who it is: a token's name */
+  /** who changed them */
   by: string;
-  /** RFC 3339, in UTC */
+  /** when it entered this state, RFC 3339 */
   at: string;
   /** Spark's number of the micro-batch */
   batch?: number;
@@ -495,15 +496,15 @@ export interface Job {
 /** Nothing more comes for `sub`; `last_offset` is where it stood. */
 export interface SubscriptionEnded {
   type: "subscription_ended";
-  /** the client's name for a subscription on its socket */
+  /** the client's number for a subscription, unique on its socket */
   sub: number;
   /** why it ended */
   reason: string;
-  /** offsets count from 1 within an epoch; 0 is the position before the first */
+  /** the last offset that was accounted for */
   last_offset: number;
 }
 
-/** The gateway goes away at `deadline_ms`; come back after a random time within `reconnect_in_ms`. */
+/** The gateway goes away after `deadline_ms`; come back after a random time within `reconnect_in_ms`. */
 export interface Drain {
   type: "drain";
   /** least and most milliseconds to wait */

@@ -11,7 +11,7 @@ import msgspec
 from gateway.protocol import PROTOCOL
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.generate.json_schema import components, first_line
-from gateway.protocol.rest import JSON, PROBLEM_JSON, ROUTES, SESSION_COOKIE, Problem, Route
+from gateway.protocol.rest import CHALLENGE, JSON, PROBLEM_JSON, ROUTES, SESSION_COOKIE, Problem, Route
 
 Document = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -106,5 +106,5 @@ def _problem(status: int, codes: list[ErrorCode]) -> Document:
     means = "; ".join(f"`{code.wire}`: {code.value.title}" for code in codes)
     response: Document = {"description": f"{means}.", "content": {PROBLEM_JSON: {"schema": _ref(Problem)}}}
     if status == HTTPStatus.UNAUTHORIZED:
-        response["headers"] = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
+        response["headers"] = {"WWW-Authenticate": {"schema": {"const": CHALLENGE}}}
     return response
