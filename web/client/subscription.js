@@ -39,7 +39,7 @@ export class Subscription extends Emitter {
     this.schema = undefined;
     /** Milliseconds from `published_at` to arrival, corrected for the clocks; without what was published before we asked. */
     this.lag_ms = new Window();
-    this.counts = { publications: 0, rows: 0, gaps: 0, missing: 0, overflowed: 0, repeats: 0, violations: 0 };
+    this.counts = { publications: 0, rows: 0, gaps: 0, missing: 0, overflowed: 0, epochs: 0, repeats: 0, violations: 0 };
     this.#command = command;
     this.#retry_in_ms = retry_in_ms;
     this.#clock = clock;
@@ -127,7 +127,8 @@ export class Subscription extends Emitter {
     const begins = !this.position?.epoch && missing === 0;
     this.position = { epoch: frame.epoch, offset: frame.to };
     if (begins) return; // the stream's first epoch: nothing was there before that could be missed
-    this.counts.gaps += 1;
+    if (frame.reason === "epoch") this.counts.epochs += 1;
+    if (missing > 0) this.counts.gaps += 1;
     this.counts.missing += missing;
     if (frame.reason === "overflow") this.counts.overflowed += missing;
     this.emit("gap", frame);

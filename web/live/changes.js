@@ -16,8 +16,10 @@ const MAX_CHANGES = 200;
 export function appliedChanges(rows) {
   const changes = new Map();
   let before;
+  let last_revision; // a restart tells again of the revision in force
   for (const row of rows) {
-    if (row.kind !== "parameters" || row.state !== "applied") continue;
+    if (row.kind !== "parameters" || row.state !== "applied" || row.revision === last_revision) continue;
+    last_revision = row.revision;
     const values = parse(row.values);
     const changed = Object.keys(parse(row.changed));
     // Several changes between two batches are applied together: the values tell more than what the last one changed.

@@ -117,6 +117,7 @@ export class Chart {
     });
     this.#plot.setData(series.view(column, lines, span(this.#last_x).min));
     this.#element.dataset.points = series.size;
+    this.#element.dataset.until = this.#last_x;
     this.#element.dataset.gaps = series.gaps.length;
     this.#summarise();
   }

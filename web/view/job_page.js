@@ -23,7 +23,7 @@ export function JobPage({ name, tab }) {
   if (!job) {
     return jobs.value === undefined
       ? html`<p class="muted loading" role="status">Asking the gateway for its jobs …</p>`
-      : html`<${Empty} title="There is no job “${name}”"><p>It may have been forgotten by the gateway. <a href=${hrefs.jobs}>See all jobs</a>.</p><//>`;
+      : html`<${Empty} level=${1} title="There is no job “${name}”"><p>It may have been forgotten by the gateway. <a href=${hrefs.jobs}>See all jobs</a>.</p><//>`;
   }
   const declared = functions.value?.find((each) => each.name === job.function);
   if (functions.value === undefined) return html`<p class="muted loading" role="status">Asking the gateway for its functions …</p>`;

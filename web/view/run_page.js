@@ -18,7 +18,7 @@ export function RunPage({ chosen }) {
   const all = functions.value;
   if (all === undefined) return html`<p class="muted loading" role="status">Asking the gateway for its functions …</p>`;
   if (!all.length) {
-    return html`<${Empty} title="No functions yet"><p>A worker brings the functions it has: start one with <code>rivulet worker</code>, or give it your own with <code>--functions my_job.py</code>.</p><//>`;
+    return html`<${Empty} level=${1} title="No functions yet"><p>A worker brings the functions it has: start one with <code>rivulet worker</code>, or give it your own with <code>--functions my_job.py</code>.</p><//>`;
   }
   const current = all.find(({ name }) => name === chosen) ?? all.find(({ error }) => !error);
   return html`<div class="page run-page">

@@ -21,17 +21,17 @@ export function StatusBar() {
       <span class=${account.gaps ? "warn" : ""} data-gaps=${account.gaps}><b>Gaps</b> ${account.gaps}${account.missing ? ` (${number(account.missing)} missing)` : ""}</span>
       <span class="wide-only ${account.dropped ? "warn" : ""}"><b>Dropped</b> ${number(account.dropped)}</span>
       ${account.violations > 0 && html`<span class="bad"><b>Out of order</b> ${account.violations}</span>`}
-      ${figures.value && html`<span class="wide-only"><b>Gateway</b> ${figures.value.sessions} clients, up ${duration(figures.value.uptime_seconds)}</span>`}
+      ${figures.value && html`<span class="wide-only"><b>Gateway</b> ${figures.value.sessions} ${figures.value.sessions === 1 ? "client" : "clients"}, up ${duration(figures.value.uptime_seconds)}</span>`}
     </button>
   </footer>`;
 }
 
 function Subscriptions({ account }) {
   return html`<div class="status-panel" role="region" aria-label="Subscriptions" tabindex="0"><table class="figures">
-    <thead><tr>${["stream", "state", "publications", "rows", "lag p50", "lag p95", "gaps", "missing", "dropped"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+    <thead><tr>${["stream", "state", "publications", "rows", "lag p50", "lag p95", "gaps", "missing", "dropped", "new epochs"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
     <tbody>${account.rows.map(
       (row) => html`<tr key=${row.stream}><th scope="row">${row.stream}</th><td>${row.state}</td><td>${number(row.publications)}</td><td>${number(row.rows)}</td>
-        <td>${milliseconds(row.p50)}</td><td>${milliseconds(row.p95)}</td><td>${row.gaps}</td><td>${number(row.missing)}</td><td>${number(row.overflowed)}</td></tr>`,
+        <td>${milliseconds(row.p50)}</td><td>${milliseconds(row.p95)}</td><td>${row.gaps}</td><td>${number(row.missing)}</td><td>${number(row.overflowed)}</td><td>${row.epochs}</td></tr>`,
     )}</tbody>
   </table></div>`;
 }

@@ -1,0 +1,48 @@
+/** A WebSocket whose other end is in the hands of the test. */
+export class FakeSocket {
+  static all = [];
+  sent = [];
+  closed_with = undefined;
+
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols });
+    FakeSocket.all.push(this);
+  }
+
+  static get last() {
+    return FakeSocket.all.at(-1);
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+
+  close(code, reason) {
+    this.closed_with = { code, reason };
+  }
+
+  // ---- the other end ----
+
+  receive(frame) {
+    this.onmessage({ data: typeof frame === "string" ? frame : JSON.stringify(frame) });
+  }
+
+  /** Let in, and answer the first ping. */
+  welcome() {
+    this.receive({ type: "welcome", session: "s", server: "rivulet", protocol: "rivulet.v1", principal: "p", tenant: "t", heartbeat_s: 10 });
+    this.answer("ping", { type: "pong" });
+  }
+
+  /** The newest command of a type. */
+  command(type) {
+    return this.sent.findLast((frame) => frame.type === type);
+  }
+
+  answer(type, reply) {
+    this.receive({ ...reply, id: this.command(type).id });
+  }
+
+  drop(code = 1006, reason = "") {
+    this.onclose({ code, reason });
+  }
+}

@@ -1,0 +1,52 @@
+"""The third-party code that is shipped is what VENDOR.json says it is, with its licences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VENDOR = ROOT / "web" / "vendor"
+MANIFEST = json.loads((VENDOR / "VENDOR.json").read_text())
+TEST_VENDOR = ROOT / "tests" / "vendor"
+
+
+@pytest.mark.parametrize("name", sorted(MANIFEST["files"]))
+def test_the_file_has_its_hash(name: str) -> None:
+    assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == MANIFEST["files"][name]["sha256"]
+
+
+@pytest.mark.parametrize("package", MANIFEST["packages"], ids=lambda package: package["name"])
+def test_the_licence_text_is_there(package: dict[str, str]) -> None:
+    texts = (VENDOR / "LICENSES.txt").read_text()
+    heading = f"{package['name']} {package['version']} ({package['license']})"
+    assert heading in texts
+    text = texts.split(heading)[1].split("\n\n", 1)[1]
+    assert "copyright" in text.lower()
+
+
+def test_the_packages_are_those_of_the_lock_file() -> None:
+    lock = json.loads((VENDOR / "package-lock.json").read_text())["packages"]
+    for package in MANIFEST["packages"]:
+        assert lock[f"node_modules/{package['name']}"]["version"] == package["version"]
+
+
+def test_the_tests_own_third_party_code_has_its_hash() -> None:
+    manifest = json.loads((TEST_VENDOR / "AXE.json").read_text())
+    assert hashlib.sha256((TEST_VENDOR / "axe.min.js").read_bytes()).hexdigest() == manifest["sha256"]
+    assert "Mozilla Public License" in (TEST_VENDOR / "AXE_LICENSE.txt").read_text()
+
+
+def test_own_modules_import_nothing_from_elsewhere() -> None:
+    """No module of the dashboard reaches beyond its own origin, and none but the vendored file is from others."""
+    for file in [*(ROOT / "web").rglob("*.js")]:
+        if {"node_modules", "vendor"} & set(file.relative_to(ROOT / "web").parts):
+            continue
+        for line in file.read_text().splitlines():
+            if line.startswith(("import ", "export ")) and " from " in line:
+                target = line.split(" from ")[1].strip().rstrip(";").strip('"')
+                assert target.startswith("."), f"{file.name}: {line}"
+                assert (file.parent / target).resolve().is_file(), f"{file.name}: {line}"
