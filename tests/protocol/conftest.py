@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("protocol", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("protocol", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pytest_configure() -> None:
