@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -21,7 +22,9 @@ _LAST_LINES = 12
 class LocalStarter:
     """Starts `python -m streams.worker`. Its output goes to a file, whose last lines tell why it ended."""
 
-    def __init__(self, data_path: Path) -> None:
+    def __init__(self, data_path: Path, words: Callable[[WorkerSpec], list[str]] | None = None) -> None:
+        """`words` makes the command line."""
+        self._words = words or command
         self._logs = data_path / "logs"
         self._pids = data_path / "workers"
 
@@ -33,7 +36,7 @@ class LocalStarter:
         environment = {**os.environ, "RIVULET_LINK_SECRET": spec.secret}
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *command(spec),
+                *self._words(spec),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
