@@ -93,7 +93,9 @@ def serve(
     def on_event(event: Any) -> None:
         if event.kind == "listening":
             print(f"Rivulet is at {event.detail}", flush=True)
-        elif event.kind in ("worker_ready", "stopping", "failed", "worker_failed"):
+        elif event.kind == "worker_ready":
+            print(f"Ready: worker {event.detail}", flush=True)
+        elif event.kind in ("stopping", "failed", "worker_failed"):
             note(f"{event.kind.replace('_', ' ')}: {event.detail}")
 
     flags = {
