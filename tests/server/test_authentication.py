@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.main import RunningGateway
@@ -171,10 +172,13 @@ async def test_by_command(dial: Dial, tokens: dict[str, str]) -> None:
     assert (await client.ask(type="list_jobs"))["type"] == "jobs"
 
 
-async def test_a_token_in_the_address_is_no_token(gateway: RunningGateway, tokens: dict[str, str], dial: Dial) -> None:
+async def test_a_token_in_the_address_is_no_token(gateway: RunningGateway, tokens: dict[str, str]) -> None:
     async with httpx2.AsyncClient(base_url=gateway.url) as http:
-        response = await http.get("/api/v1/session", params={"token": tokens["chief"], "access_token": tokens["chief"]})
-    assert response.status_code == 401
+        response = await http.get("/api/v1/session", params={"token": tokens["chief"]})
+    assert (response.status_code, response.json()["path"]) == (400, "$.token")
+    url = f"{gateway.url.replace('http', 'ws')}/ws?token={tokens['chief']}"
+    async with connect(url) as socket:
+        assert (await RawClient(socket).ask(type="list_jobs"))["code"] == "unauthenticated"
 
 
 async def test_who_shows_nothing_in_time_is_closed(
