@@ -1,4 +1,7 @@
-"""A session without a socket: authentication, order of frames, limits, slowness."""
+"""A session without a socket: authentication, order of frames, limits, slowness.
+
+Exercises `gateway.core.session`, `gateway.core.subscription`, `gateway.core.outbox`, `gateway.core.counters`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Jobs and parameters over real sockets: run, stop, change, watch; workers that die, come back, or were never there."""
+"""Jobs and parameters over real sockets: run, stop, change, watch; workers that die, come back, or were never there.
+
+Exercises `gateway.core.jobs`, `gateway.core.job`, `gateway.core.job_table`, `gateway.core.placement`,
+`gateway.core.workers`, `gateway.core.link` and `gateway.server.link`.
+"""
 
 from __future__ import annotations
 
