@@ -31,6 +31,7 @@ def test_a_generated_file_is_up_to_date(path: Path, text: str) -> None:
 def test_check_names_what_is_out_of_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "pyproject.toml").touch()
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "protocol.md").write_bytes((generate.ROOT / "docs" / "protocol.md").read_bytes())
     monkeypatch.setattr(generate, "ROOT", tmp_path)
@@ -40,6 +41,15 @@ def test_check_names_what_is_out_of_date(
     assert generate.main([]) == 0
     assert "web/generated/schema.json" in capsys.readouterr().out
     assert generate.main(["--check"]) == 0
+
+
+def test_outside_a_source_tree_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.main([]) == 2
+    assert "source tree" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_usage_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,28 @@ async def test_every_command_has_an_answer(dial: Dial) -> None:
         assert answer["type"] in {"error", tag_of(command.reply)}
 
 
+ODD: list[Any] = [
+    *(None, True, 0, 1, -1, 2**53, 2**64 - 1, 1.5, "", "feed", "feed/rows", "feed/$logs", "$jobs", "$", "/", "//", "a/b/c"),
+    *("..", "\0", "😀" * 50, "x" * 200, "x" * 201, "earliest", "graceful", "now", "rows", "running"),
+    *([], [[]], ["running"], [["id", "=", 1]], {}, {"a": None}, {"epoch": "e1", "offset": 2**53}, {"": {"": [None]}}),
+    {"epoch": "", "offset": 0},
+]
+
+
+@pytest.mark.parametrize("flags", [{"max_commands_per_second": 100_000}])
+async def test_whatever_a_command_carries_it_is_answered(worker: WorkerPeer, dial: Dial) -> None:
+    """Each field of each command with each odd value, the others as they should be."""
+    good = {"token": "x", "sub": 1, "stream": "feed", "n": 1, "function": "feed", "job": "feed", "values": {}}
+    client = await dial()
+    for command in COMMANDS:
+        needed = {name: good[name] for name in command.__struct_fields__ if name in good}
+        for field in set(command.__struct_fields__) - {"id"}:
+            for value in ODD:
+                answer = await client.ask(**{"type": tag_of(command), **needed, field: value})
+                assert answer["type"] in {"error", tag_of(command.reply)}, (field, value)
+                assert answer.get("code") != "internal", (field, value)
+
+
 async def test_an_id_that_still_waits_cannot_be_used_again(worker: WorkerPeer, job: str, dial: Dial) -> None:
     client = await dial()
     worker.silent = True

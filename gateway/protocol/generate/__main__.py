@@ -25,9 +25,12 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0: all is written or up to date; 1: something is out of date; 2: wrong usage."""
+    """Exit code 0: all is written or up to date; 1: something is out of date; 2: wrong usage, or no source tree."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m gateway.protocol.generate [--check]\n")
+        return 2
+    if not (ROOT / "pyproject.toml").exists():
+        sys.stderr.write("this works in a source tree only: the files that it makes are committed there\n")
         return 2
     stale = [(path, text) for path, text in files() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in stale:
