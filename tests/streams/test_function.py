@@ -1,4 +1,7 @@
-"""Declaring functions, and what becomes of what they return; the last part on a real Spark."""
+"""Declaring functions, and what becomes of what they return; the last part on a real Spark.
+
+Exercises `streams.function`, `streams.outputs` and `streams.results`.
+"""
 
 import queue
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,7 @@
-"""Parameters: what is accepted, what is refused and with which words, and what a patch changes."""
+"""Parameters: what is accepted, what is refused and with which words, and what a patch changes.
+
+Exercises `streams.parameters`, `streams.declared`, `streams.kinds` and `streams.errors`.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta
