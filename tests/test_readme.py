@@ -35,6 +35,7 @@ class Reader:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         (self.folder / "rivulet").symlink_to(ROOT / "rivulet")
@@ -72,33 +73,37 @@ class Reader:
 
     def start(self, command: str, ready: str) -> subprocess.Popen[str]:
         """Start what goes on until Ctrl-C, and wait for its line that begins with `ready`."""
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        process = self.spawn(command)
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(ready):
                 return process
         pytest.fail(f"{command} ended with {process.wait()}")
 
+    def spawn(self, command: str) -> subprocess.Popen[str]:
+        words = ["/bin/sh", "-c", f"exec {command}"]
+        process = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.started.append(process)
+        return process
+
     def stop(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 0
 
+    def leave(self) -> None:
+        """Whatever went wrong, nothing goes on running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader of the README who has saved `my_job.py` and serves it."""
-    reader = Reader(tmp_path_factory.mktemp("reader"))
-    reader.save(block("README.md", "my_job.py"))
-    process = reader.start(block("README.md", "serve").text.strip(), "Ready: ")
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    reader = Reader(tmp_path)
     yield reader
-    reader.stop(process)
+    reader.leave()
 
 
 def test_a_job_of_ones_own_is_short() -> None:
@@ -106,15 +111,17 @@ def test_a_job_of_ones_own_is_short() -> None:
     assert len(code) < 20
 
 
-def test_the_commands_of_the_readme(served: Reader) -> None:
+def test_the_commands_of_the_readme(reader: Reader) -> None:
+    reader.save(block("README.md", "my_job.py"))
+    gateway = reader.start(block("README.md", "serve").text.strip(), "Ready: ")
     lines = commands("README.md")
     assert lines[:2] == ["./rivulet demo", "./rivulet test"]  # the first is tested below, the second is what runs this
     outputs: dict[str, str] = {}
     for line in lines[2:]:
         if line.startswith("./rivulet stop"):
-            check_program(served)
-            check_frames(served)
-        outputs[line] = served.run(line).stdout
+            check_program(reader)
+            check_frames(reader)
+        outputs[line] = reader.run(line).stdout
     assert "height" in outputs["./rivulet functions wave"]
     assert outputs["./rivulet run wave"].startswith("wave is ")
     publications = [json.loads(line) for line in outputs["./rivulet tail wave --count 3"].splitlines()]
@@ -122,6 +129,7 @@ def test_the_commands_of_the_readme(served: Reader) -> None:
     assert outputs["./rivulet set wave height=5"].startswith("revision 2 applied at batch ")
     assert "5" in outputs["./rivulet get wave"]
     assert outputs["./rivulet stop wave"] == "wave is cancelled\n"
+    reader.stop(gateway)
 
 
 def check_program(reader: Reader) -> None:
@@ -144,22 +152,30 @@ def check_frames(reader: Reader) -> None:
     assert list(dict(sorted(answers.items())).values()) == ["subscribed", "parameters_accepted", "parameters", "jobs"]
 
 
-def test_the_program_of_the_python_client(served: Reader) -> None:
-    program = served.save(block("docs/python-client.md", "client.py"))
-    ran = served.run(f"{sys.executable} {program.name}").stdout
+def test_the_commands_of_getting_started(reader: Reader) -> None:
+    assert commands("README.md")[0] == block("docs/getting-started.md", "demo").text.strip()
+    demo = reader.start(commands("README.md")[0], "The dashboard: ")
+    for line in commands("docs/getting-started.md"):
+        assert reader.run(line).stdout
+    check_client(reader)
+    reader.stop(demo)
+
+
+def check_client(reader: Reader) -> None:
+    program = reader.save(block("docs/python-client.md", "client.py"))
+    ran = reader.run(f"{sys.executable} {program.name}").stdout
     assert "revision 2 holds from batch" in ran
     assert "modulus" in ran
 
 
-def test_the_commands_of_getting_started(tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
-    assert commands("README.md")[0] == block("docs/getting-started.md", "demo").text.strip()
-    process = reader.start(commands("README.md")[0], "The dashboard: ")
-    try:
-        for line in commands("docs/getting-started.md"):
-            assert reader.run(line).stdout
-    finally:
-        reader.stop(process)
+def test_the_processes_of_the_procfile_find_each_other(reader: Reader) -> None:
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    assert list(lines) == ["web", "worker"]
+    worker = reader.spawn(lines["worker"])
+    web = reader.start(lines["web"].replace("${PORT:-8080}", str(reader.port)), "Ready: worker ")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=60) == 0
+    reader.stop(web)
 
 
 def test_ci_runs_what_the_readme_names() -> None:

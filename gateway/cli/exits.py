@@ -44,7 +44,7 @@ class UsageError(Exception):
 
 def explain(error: Exception) -> Exit | None:
     """Print an error that a user can do something about, and return the exit code; None for any other."""
-    from gateway.client.connection import Unreachable
+    from gateway.client.dial import Unreachable
 
     if isinstance(error, UsageError):
         print(f"rivulet: {error}", file=sys.stderr)

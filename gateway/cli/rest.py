@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from gateway.client.address import Address
-from gateway.client.connection import Unreachable
+from gateway.client.dial import Unreachable
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.rest import Problem

@@ -9,7 +9,8 @@ async with Client.connect("http://127.0.0.1:8080") as client:
 from gateway.client.account import AccountViolation
 from gateway.client.changes import Applied, Change, ChangeFailed
 from gateway.client.client import Client
-from gateway.client.connection import ConnectionState, Unreachable
+from gateway.client.connection import ConnectionState
+from gateway.client.dial import Unreachable
 from gateway.client.events import Gap, Publication
 from gateway.client.subscription import Subscription
 from gateway.protocol.types import Position

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from itertools import count
 from typing import TypeVar
 
 from msgspec import UNSET, DecodeError
@@ -17,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from gateway.client.account import AccountViolation
 from gateway.client.address import Address
 from gateway.client.backoff import Backoff
-from gateway.client.dial import Unreachable, closed_by_gateway, dial
+from gateway.client.dial import closed_by_gateway, dial
+from gateway.client.exchange import Exchange, error_of
 from gateway.client.feed import Feed
 from gateway.client.subscription import Subscription
 from gateway.protocol import frames
@@ -64,8 +64,7 @@ class Connection:
         self._backoff = backoff
         self._on_state = on_state
         self._on_push = on_push
-        self._numbers = count(1)
-        self._pending: dict[int, asyncio.Future[frames.Reply]] = {}
+        self._exchange = Exchange()
         self._feeds: dict[int, Feed] = {}
         self._socket: ClientConnection | None = None
         self._changed = asyncio.Event()
@@ -108,6 +107,9 @@ class Connection:
                 self._go_live(socket, welcome)
         except RivuletError as error:
             self._finish(error)
+        except Exception as fault:  # noqa: BLE001 - a callback that raises, or our own fault: nobody may wait for ever
+            _log.exception("the client failed")
+            self._finish(RivuletError(ErrorCode.INTERNAL, f"the client failed: {type(fault).__name__}: {fault}"))
 
     async def _dial_again(self) -> tuple[ClientConnection, frames.Welcome]:
         while True:
@@ -130,10 +132,7 @@ class Connection:
 
     def _lose(self, why: str) -> None:
         self._socket = self._held_by = None
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(RivuletError(ErrorCode.UNAVAILABLE, why))
-        self._pending.clear()
+        self._exchange.lost(why)
 
     def _finish(self, error: RivuletError) -> None:
         self._failure = self._failure or error
@@ -200,22 +199,15 @@ class Connection:
         self._held_by = None
 
     def _reply(self, frame: frames.Reply | frames.Error) -> None:
-        future = self._pending.pop(frame.id, None) if isinstance(frame.id, int) else None
-        if isinstance(frame, frames.Error):
-            error = RivuletError(_code_of(frame), frame.detail, frame.path or None, frame.errors)
-            if future is not None and not future.done():
-                future.set_exception(error)
-            elif future is None and frame.id is UNSET:
-                _log.warning("the gateway reports an error: %s", error)
-        elif future is not None and not future.done():
-            # Here and not where the reply is awaited: what follows in the socket belongs to the subscription already.
-            if isinstance(frame, frames.Subscribed) and (feed := self._feeds.get(frame.sub)):
-                try:
-                    feed.begin(frame)
-                except AccountViolation as violation:
-                    del self._feeds[frame.sub]
-                    feed.fail(violation)
-            future.set_result(frame)
+        # Here and not where the reply is awaited: what follows in the socket belongs to the subscription already.
+        if isinstance(frame, frames.Subscribed) and (feed := self._feeds.get(frame.sub)):
+            try:
+                feed.begin(frame)
+            except AccountViolation as violation:
+                del self._feeds[frame.sub]
+                feed.fail(violation)
+        if not self._exchange.answered(frame) and isinstance(frame, frames.Error) and frame.id is UNSET:
+            _log.warning("the gateway reports an error: %s", error_of(frame))
 
     async def _heartbeat(self, socket: ClientConnection, every_seconds: float) -> None:
         """Find out when nobody is there any more. Says nothing while we ourselves do not read."""
@@ -252,8 +244,8 @@ class Connection:
     # ---- asking ----
 
     def number(self) -> int:
-        """A number for a command or a subscription."""
-        return next(self._numbers)
+        """A number for a subscription."""
+        return self._exchange.number()
 
     async def open(self, feed: Feed) -> None:
         """Subscribe for the first time. Raises `RivuletError` where the gateway refuses."""
@@ -273,27 +265,16 @@ class Connection:
                 await self._socket.send(encode(frames.Unsubscribe(id=self.number(), sub=feed.sub)), text=True)
 
     async def ask(self, make: Callable[[int], frames.Command], reply: type[R], timeout_seconds: float = 10.0) -> R:
-        """Send a command and wait for its reply, of type `reply`.
+        """Wait for a connection, send a command, and wait for its reply, of type `reply`.
 
         `make` gets the command's id. Raises `RivuletError`: the gateway's error; `TIMED_OUT` where no reply came
         in time; `UNAVAILABLE` where the connection was lost before.
         """
-        command_id = self.number()
         try:
             async with asyncio.timeout(timeout_seconds):
-                socket = await self._live()
-                future = self._pending[command_id] = asyncio.get_running_loop().create_future()
-                await socket.send(encode(make(command_id)), text=True)
-                answer = await future
+                return await self._exchange.ask(await self._live(), make, reply)
         except TimeoutError:
             raise RivuletError(ErrorCode.TIMED_OUT, self._why_no_reply(timeout_seconds)) from None
-        except ConnectionClosed:
-            raise RivuletError(ErrorCode.UNAVAILABLE, "the connection was lost before the command was sent") from None
-        finally:
-            self._pending.pop(command_id, None)
-        if not isinstance(answer, reply):
-            raise RivuletError(ErrorCode.INTERNAL, f"the gateway answered with {type(answer).__name__}")
-        return answer
 
     async def _live(self) -> ClientConnection:
         while self._socket is None:
@@ -312,13 +293,3 @@ class Connection:
                 "Iterate over it in a task of its own, or give it a larger `buffer`."
             )
         return why if self._socket else f"{why}: there is no connection to the gateway at the moment"
-
-
-def _code_of(error: frames.Error) -> ErrorCode:
-    try:
-        return ErrorCode[error.code.upper()]
-    except KeyError:  # a code of a later release
-        return ErrorCode.INTERNAL
-
-
-__all__ = ["Connection", "ConnectionState", "Unreachable"]

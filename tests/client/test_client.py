@@ -10,10 +10,11 @@ import pytest
 from gateway.client import Client, ConnectionState, Unreachable
 from gateway.client.address import Address
 from gateway.client.dial import dial
+from gateway.client.exchange import error_of
 from gateway.main import RunningGateway, running
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Job
+from gateway.protocol.frames import Error, Job
 from gateway.protocol.types import FunctionKind, JobState, Right, StopMode
 from gateway.server.tokens import new_token
 from gateway.settings import load
@@ -186,3 +187,44 @@ async def test_one_that_says_no_welcome_is_no_gateway(scripted: ScriptedGateway)
     scripted.welcome = {"type": "hello"}
     with pytest.raises(Unreachable, match="did not say welcome"):
         await dial(Address.parse(scripted.url), None)
+
+
+async def test_an_answer_of_the_wrong_kind_and_a_code_of_a_later_release(scripted: ScriptedGateway) -> None:
+    async with Client.connect(scripted.url) as client:
+        socket = await scripted.socket()
+        asked = asyncio.create_task(client.ping())
+        command = await scripted.command("ping")
+        await scripted.send(socket, {"type": "unsubscribed", "id": command["id"], "sub": 1})
+        with pytest.raises(RivuletError, match="answered with Unsubscribed"):
+            await asked
+        asked = asyncio.create_task(client.ping())
+        error = {"type": "error", "code": "from_the_future", "title": "t", "detail": "not today"}
+        await scripted.send(socket, {**error, "id": (await scripted.command("ping"))["id"]})
+        with pytest.raises(RivuletError, match="not today") as refused:
+            await asked
+        assert refused.value.code is ErrorCode.INTERNAL
+        assert error_of(Error(code="forbidden", title="t", detail="d")).code is ErrorCode.FORBIDDEN
+
+
+async def test_an_error_that_answers_nothing_is_logged(
+    scripted: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Client.connect(scripted.url) as client, client.subscribe("job/output") as subscription:
+        socket = await scripted.socket()
+        sub = (await scripted.command("subscribe"))["sub"]
+        error = {"type": "error", "code": "invalid_frame", "title": "t", "detail": "what was that?"}
+        await scripted.send(socket, error, publication(1, sub=sub))
+        await anext(subscription)
+    assert "what was that?" in caplog.text
+
+
+async def test_a_callback_that_raises_ends_the_client_and_leaves_nobody_waiting(scripted: ScriptedGateway) -> None:
+    def fail(_push: object) -> None:
+        raise ZeroDivisionError("in the callback")
+
+    async with Client.connect(scripted.url, on_push=fail) as client, client.subscribe("job/output") as subscription:
+        change = {"revision": 2, "values": {}, "changed": {}, "state": "applied", "effect": "live", "by": "x"}
+        push = {"type": "parameters", "job": "job", "at": "2026-01-01T00:00:00Z", "batch": 1, **change}
+        await scripted.send(await scripted.socket(), push)
+        with pytest.raises(RivuletError, match="ZeroDivisionError: in the callback"):
+            await anext(subscription)
