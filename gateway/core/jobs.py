@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from gateway.core.job import Job
 from gateway.core.job_table import JobTable, near_miss
-from gateway.core.placement import OnJob, Placement
+from gateway.core.placement import ENDING_EVENTS, OnJob, Placement
 from gateway.core.principal import Principal
 from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
@@ -17,12 +17,7 @@ from gateway.protocol.frames import Parameters, ParametersAccepted, Run, SetPara
 from gateway.protocol.link import Done, JobChanged, ParametersChanged, SetJobParameters
 from gateway.protocol.types import Effect, JobInfo, JobState
 
-_EVENT_OF_STATE = {
-    JobState.RUNNING: "started",
-    JobState.FINISHED: "ended",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-}
+_EVENTS = {JobState.RUNNING: "started", **ENDING_EVENTS}
 
 
 class Jobs:
@@ -120,7 +115,7 @@ class Jobs:
         if job is None or job.worker != worker.name:
             self.table.watch.warn("job_unknown", job=change.job, worker=worker.name, state=change.state)
             return
-        event = _EVENT_OF_STATE.get(change.state)
+        event = _EVENTS.get(change.state)
         if event is not None and job.machine.can(event):
             self.table.advance(job, event, change.reason, change.at)
         elif not job.final and change.state != job.state:

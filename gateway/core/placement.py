@@ -11,9 +11,12 @@ from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import Parameters
 from gateway.protocol.link import Done, JobReport, StartJob, StopJob, stream_key
+from gateway.protocol.states import JOB, is_final
 from gateway.protocol.types import Effect, Fault, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
 
 OnJob = Callable[[JobInfo | RivuletError], None]
+#: What has happened to a job that its worker reports in a final state.
+ENDING_EVENTS = {JobState.FINISHED: "ended", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 _ON_A_WORKER = frozenset({JobState.STARTING, JobState.RUNNING, JobState.CANCELLING})
 
 
@@ -40,12 +43,8 @@ class Placement:
     def worker_lost(self, worker: Worker, reason: str) -> None:
         """A worker's link is gone; its jobs wait for it, or for the one that takes its place."""
         for job in self._table:
-            if job.worker != worker.name or job.state not in _ON_A_WORKER:
-                continue
-            self._hub.forget_slices(job.id)
-            if job.kind is FunctionKind.BATCH and job.machine.can("failed"):
-                self._table.advance(job, "failed", reason)
-            else:
+            if job.worker == worker.name and job.state in _ON_A_WORKER:
+                self._hub.forget_slices(job.id)
                 self._table.advance(job, "worker_lost", reason)
 
     def worker_gone(self, worker: Worker) -> None:
@@ -69,6 +68,9 @@ class Placement:
     def place(self, job: Job) -> None:
         worker = self._workers.ready_in(job.context)
         if worker is None:
+            return
+        if job.accepted and job.kind is FunctionKind.BATCH:
+            self._table.advance(job, "gave_up", f"its worker was lost while it ran: {job.reason}")
             return
         if job.accepted:
             now = self._table.clock()
@@ -152,9 +154,14 @@ class Placement:
         job.worker = worker.name
         self._take(job, report)
         if job.final:
-            self.stop(job, StopMode.GRACEFUL, None)
-        elif job.machine.can("found"):
+            if not is_final(JOB, report.state):
+                self.stop(job, StopMode.GRACEFUL, None)
+            return
+        if job.machine.can("found"):
             self._table.advance(job, "found", None)
+        ended = ENDING_EVENTS.get(report.state)
+        if ended is not None and job.machine.can(ended):
+            self._table.advance(job, ended, report.reason)
         if report.applied_revision > job.applied_revision and report.applied_batch >= 0:
             self._catch_up_applied(job, report)
 

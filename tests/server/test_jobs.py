@@ -10,10 +10,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.main import RunningGateway
 from gateway.protocol.link import Failed, LinkFrame, SetJobParameters, StartJob, StopJob
-from gateway.protocol.types import Fault, JobState
+from gateway.protocol.types import Fault, FunctionKind, JobState
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial
 
@@ -186,6 +187,35 @@ async def test_a_stopped_job_that_its_worker_brings_back_is_stopped_there(
     assert (await client.ask(type="stop", job="feed"))["job"]["state"] == "cancelled"
     await worker.dial()
     await worker.until(lambda: any(isinstance(frame, StopJob) for frame in worker.requests))
+
+
+@pytest.mark.parametrize("state", [JobState.FINISHED, JobState.FAILED, JobState.CANCELLED])
+async def test_a_job_that_ended_while_its_worker_had_no_link(
+    worker: WorkerPeer, job: str, dial: Dial, state: JobState
+) -> None:
+    client = await dial()
+    await client.ask(type="subscribe", sub=1, stream="feed")
+    report = replace(worker.report(job), state=state, reason="as it happened")
+    await worker.hang_up()
+    await worker.dial(reports=(report,))
+    states = [(await client.until("job"))["job"]["state"] for _ in range(3)]
+    assert states == ["restarting", "running", state]
+    found = (await client.ask(type="get_job", job="feed"))["job"]
+    assert (found["state"], found["reason"], found["restarts"]) == (state, "as it happened", 0)
+
+
+async def test_a_batch_job_whose_worker_dies_is_lost_and_not_run_twice(
+    worker: WorkerPeer, job: str, dial: Dial, gateway: RunningGateway
+) -> None:
+    client = await dial()
+    await client.ask(type="subscribe", sub=1, stream="feed")
+    known = gateway.shell.gateway.table.find("feed")
+    known.kind = FunctionKind.BATCH
+    await worker.hang_up()
+    worker.jobs.clear()
+    await worker.dial(pid=2)
+    assert [(await client.until("job"))["job"]["state"] for _ in range(2)] == ["restarting", "lost"]
+    assert sum(isinstance(frame, StartJob) for frame in worker.requests) == 1
 
 
 async def test_a_job_that_fails_says_why(worker: WorkerPeer, job: str, dial: Dial) -> None:
