@@ -26,7 +26,7 @@ from gateway.server.tokens import Tokens
 from gateway.server.uvicorn_protocol import Connection
 from gateway.settings import Settings, SettingsError
 from gateway.workers.local import LocalStarter
-from gateway.workers.pool import WorkerPool
+from gateway.workers.pool import STOP_SECONDS, WorkerPool
 from gateway.workers.starter import WorkerExit, WorkerSpec
 
 log = structlog.get_logger("rivulet")
@@ -126,7 +126,7 @@ async def running(
         yield gateway
     finally:
         await _drain(shell, settings)
-        await pool.stop()
+        await pool.stop()  # the sockets stay open meanwhile: what the last batches gave still reaches those who listen
         server.should_exit = True
         await tasks[0]
         tasks[1].cancel()
@@ -197,8 +197,10 @@ async def _drain(shell: Shell, settings: Settings) -> None:
     shell.draining = True
     if not shell.gateway.sessions:
         return
-    window_ms = max(250, min(5000, len(shell.gateway.sessions)))
-    shell.gateway.drain((50, window_ms), int(settings.drain_seconds * 1000))
+    # One millisecond a socket, so that they come back at a thousand a second at most.
+    window_ms = max(250, min(30_000, len(shell.gateway.sessions)))
+    deadline_seconds = settings.drain_seconds + STOP_SECONDS
+    shell.gateway.drain((50, window_ms), int(deadline_seconds * 1000))
     await asyncio.sleep(settings.drain_seconds)
 
 

@@ -14,7 +14,7 @@ _FIRST_DELAY_SECONDS = 0.5
 _MAX_DELAY_SECONDS = 30.0
 #: A worker that ran for so long has recovered: the next failure is the first again.
 _STABLE_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+STOP_SECONDS = 20.0
 
 
 class WorkerPool:
@@ -45,9 +45,9 @@ class WorkerPool:
         for worker in self._running.values():
             worker.terminate()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
             for name, worker in self._running.items():
-                log.warning("worker_killed", worker=name, after_seconds=_STOP_SECONDS)
+                log.warning("worker_killed", worker=name, after_seconds=STOP_SECONDS)
                 worker.kill()
             for task in late:
                 task.cancel()

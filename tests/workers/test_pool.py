@@ -102,7 +102,7 @@ async def test_a_worker_that_cannot_be_started_is_told() -> None:
 
 
 async def test_a_worker_that_does_not_end_when_asked_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(pools, "STOP_SECONDS", 0.01)
     starter, told = Starter(obeys=False), Told()
     pool = told.pool(starter)
     pool.start()
@@ -113,7 +113,7 @@ async def test_a_worker_that_does_not_end_when_asked_is_killed(monkeypatch: pyte
 
 async def test_a_pool_that_stops_while_it_waits_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_FIRST_DELAY_SECONDS", 3600.0)
-    monkeypatch.setattr(pools, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(pools, "STOP_SECONDS", 0.01)
     starter, told = Starter(), Told()
     pool = told.pool(starter)
     pool.start()
