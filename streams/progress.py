@@ -9,13 +9,9 @@ from typing import Any, Final
 
 import orjson
 import pyarrow as pa
-from pyspark.sql.streaming.listener import (
-    QueryIdleEvent,
-    QueryProgressEvent,
-    QueryStartedEvent,
-    QueryTerminatedEvent,
-    StreamingQueryListener,
-)
+from pyspark import SparkContext
+from pyspark.java_gateway import ensure_callback_server_started
+from pyspark.sql import SparkSession
 
 from streams.own import OwnStream
 
@@ -48,8 +44,8 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def row(text: str, revision: int | None) -> dict[str, Any]:
-    """One row of `$progress` from Spark's `StreamingQueryProgress` JSON."""
+def row(text: str) -> dict[str, Any]:
+    """One row of `$progress`, but for the revision, from Spark's `StreamingQueryProgress` JSON."""
     told = orjson.loads(text)
     spent = told.get("durationMs") or {}
     operators = told.get("stateOperators") or []
@@ -57,7 +53,6 @@ def row(text: str, revision: int | None) -> dict[str, Any]:
     return {
         "at": datetime.fromisoformat(told["timestamp"]),
         "batch": told["batchId"],
-        "revision": revision,
         "input_rows": told.get("numInputRows"),
         "input_rows_per_second": told.get("inputRowsPerSecond"),
         "processed_rows_per_second": told.get("processedRowsPerSecond"),
@@ -79,29 +74,49 @@ def row(text: str, revision: int | None) -> dict[str, Any]:
     }
 
 
-class Progress(StreamingQueryListener):
-    """Publishes a row per micro-batch of the session it is added to. Spark calls it some 150 ms after the batch."""
+class Progress:
+    """Publishes a row per micro-batch of the session it is added to. Spark calls it some 150 ms after the batch.
+
+    It takes Spark's event as JSON. PySpark's own listener would take it apart field by field, in hundreds of calls
+    between Python and the JVM, which costs more than the micro-batch.
+    """
 
     def __init__(self, stream: OwnStream, revision_of: Callable[[int], int | None]) -> None:
         self._stream = stream
         self._revision_of = revision_of
 
-    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802 - Spark's name
+    def listen(self, spark: SparkSession) -> None:
+        """Be told of the queries of this session."""
+        gateway, jvm = SparkContext._gateway, SparkContext._jvm  # noqa: SLF001 - as PySpark's own addListener does
+        assert gateway is not None
+        assert jvm is not None
+        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+        wrap = jvm.org.apache.spark.sql.streaming.PythonStreamingQueryListenerWrapper
+        spark._jsparkSession.streams().addListener(wrap(self))  # noqa: SLF001
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: N802 - Java's name
         """A micro-batch is done."""
         try:
-            text = event.progress.json
-            batch = event.progress.batchId
-            revision = self._revision_of(batch)
-            table = pa.Table.from_pylist([row(text, revision)], schema=SCHEMA)
-            self._stream.publish(table, batch, revision or 0)
+            self.publish(event.progress().json())
         except Exception:  # Spark would print what a listener raises and drop it; here it is at least ours to read
             log.exception("a progress report could not be published")
 
-    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802
+    def publish(self, text: str) -> None:
+        """Publish Spark's `StreamingQueryProgress`, given as JSON."""
+        made = row(text)
+        made["revision"] = revision = self._revision_of(made["batch"])
+        self._stream.publish(pa.Table.from_pylist([made], schema=SCHEMA), made["batch"], revision or 0)
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: N802
         """Nothing to tell: the runner does."""
 
-    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
+    def onQueryIdle(self, event: Any) -> None:  # noqa: N802
         """Nothing to tell."""
 
-    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
         """Nothing to tell: the runner does."""
+
+    class Java:
+        """What py4j makes of it in the JVM."""
+
+        implements = ("org.apache.spark.sql.streaming.PythonStreamingQueryListener",)

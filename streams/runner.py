@@ -226,7 +226,7 @@ class StreamJob(Job):
 
     def _execute(self) -> None:
         spark = self._around.spark.newSession()
-        spark.streams.addListener(Progress(self.progress, self._revision_of))
+        Progress(self.progress, self._revision_of).listen(spark)
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
         df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters)
         if self._stopping.is_set():

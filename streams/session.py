@@ -110,6 +110,8 @@ def start_driver(
         for repeats in ("py4j", "SQLQueryContextLogger"):
             logging.getLogger(repeats).setLevel(logging.CRITICAL)
         spark = SparkSession.builder.getOrCreate()
+        # The JVM goes before this process does: the end of its connection is no error to print a traceback of.
+        spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
     except BaseException:  # whatever went wrong, the JVM must not be left behind
         jvm.kill()
         jvm.wait()
