@@ -118,7 +118,25 @@ async def test_every_command_has_an_answer(dial: Dial) -> None:
 
 
 ODD: list[Any] = [
-    *(None, True, 0, 1, -1, 2**53, 2**64 - 1, 1.5, "", "feed", "feed/rows", "feed/$logs", "$jobs", "$", "/", "//", "a/b/c"),
+    *(
+        None,
+        True,
+        0,
+        1,
+        -1,
+        2**53,
+        2**64 - 1,
+        1.5,
+        "",
+        "feed",
+        "feed/rows",
+        "feed/$logs",
+        "$jobs",
+        "$",
+        "/",
+        "//",
+        "a/b/c",
+    ),
     *("..", "\0", "😀" * 50, "x" * 200, "x" * 201, "earliest", "graceful", "now", "rows", "running"),
     *([], [[]], ["running"], [["id", "=", 1]], {}, {"a": None}, {"epoch": "e1", "offset": 2**53}, {"": {"": [None]}}),
     {"epoch": "", "offset": 0},
