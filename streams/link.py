@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from gateway.protocol.codec import decode_to_worker, encode
-from gateway.protocol.link import LINK_PATH, LINK_SUBPROTOCOL, Hello, LinkWelcome, ToWorker
+from gateway.protocol.codes import ErrorCode
+from gateway.protocol.link import LINK_PATH, LINK_SUBPROTOCOL, Failed, Hello, LinkWelcome, ToWorker
 from streams.outbox import Outbox, TooFarBehind
 
 log = logging.getLogger("rivulet.worker")
@@ -161,9 +162,13 @@ class Link:
 
     async def _receive(self, socket: ClientConnection) -> None:
         while True:
-            request = _read(await socket.recv())
+            message = await socket.recv()
+            request = _read(message)
             if request is not None:
                 self._serve_request(request)
+            elif (number := _request_number(message)) is not None:
+                detail = "this worker does not know that request: it is of an older release than the gateway"
+                self.outbox.control(Failed(request=number, code=ErrorCode.NOT_IMPLEMENTED.wire, detail=detail))
 
     async def _send(self, socket: ClientConnection) -> None:
         while True:
@@ -181,4 +186,16 @@ def _read(message: str | bytes) -> ToWorker | None:
         return decode_to_worker(message)
     except msgspec.DecodeError as fault:
         log.warning("the gateway sent a frame that cannot be read: %s: %.200r", fault, message)
+        return None
+
+
+class _Request(msgspec.Struct):
+    request: int
+
+
+def _request_number(message: str | bytes) -> int | None:
+    """The number of a request that cannot be read otherwise; None where it wants no answer."""
+    try:
+        return msgspec.json.decode(message, type=_Request).request
+    except msgspec.DecodeError:
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from gateway.protocol.link import Head, Hello, JobChanged, StopJob, ToWorker
+from gateway.protocol.link import Failed, Head, Hello, JobChanged, StopJob, ToWorker
 from gateway.protocol.types import JobState, Position
 from streams.link import Address, GatewayGone, Link, Refused
 from streams.publications import frame
@@ -88,6 +88,8 @@ async def test_it_says_hello_serves_and_sends(peer: GatewayPeer, tmp_path: Path)
         await peer.frame(JobChanged)
         await peer.tell(StopJob(request=7, job="j"))
         await peer.tell_raw('{"type":"of_a_later_release","request":1}')
+        refused = await peer.frame(Failed, request=1)
+        assert refused.code == "not_implemented"
         await peer.tell_raw("not json")
         await peer.tell(StopJob(request=8, job="j"))
         append(tail, 2)
