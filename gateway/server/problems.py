@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gateway.protocol.codec import encode
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.rest import PROBLEM_JSON, problem
+from gateway.protocol.rest import CHALLENGE, PROBLEM_JSON, problem
 
 _BY_STATUS = {
     404: (ErrorCode.NOT_FOUND, "there is nothing at this address; /api/v1/openapi.json lists what there is"),
@@ -21,7 +21,7 @@ def problem_response(error: RivuletError, instance: str, headers: dict[str, str]
     """The response that tells of `error`."""
     given = dict(headers or {})
     if error.code is ErrorCode.UNAUTHENTICATED:
-        given.setdefault("WWW-Authenticate", 'Bearer realm="rivulet"')
+        given.setdefault("WWW-Authenticate", CHALLENGE)
     return Response(
         encode(problem(error, instance)),
         status_code=error.code.value.http_status,

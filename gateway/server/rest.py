@@ -19,6 +19,7 @@ from gateway.protocol.errors import RivuletError
 from gateway.protocol.rest import (
     JSON,
     ROUTES,
+    SESSION_COOKIE,
     FunctionList,
     Health,
     JobList,
@@ -34,7 +35,7 @@ from gateway.protocol.rest import (
 )
 from gateway.protocol.types import Fault, Right
 from gateway.server.assets import WEB
-from gateway.server.tokens import COOKIE, COOKIE_SECONDS
+from gateway.server.tokens import COOKIE_SECONDS
 
 if TYPE_CHECKING:
     from gateway.server.shell import Shell
@@ -125,7 +126,7 @@ async def _login(request: Request) -> Response:
     response = _json(_session_info(request, shell.guard.authenticate(login.token)))
     if shell.guard.tokens is not None:
         response.set_cookie(
-            COOKIE,
+            SESSION_COOKIE,
             shell.guard.tokens.cookie(login.token, datetime.now(UTC)),
             max_age=COOKIE_SECONDS,
             httponly=True,
@@ -137,7 +138,7 @@ async def _login(request: Request) -> Response:
 
 async def _logout(_request: Request) -> Response:
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
     return response
 
 

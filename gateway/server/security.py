@@ -15,7 +15,8 @@ from gateway.core.principal import ANYONE, Principal
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import SUBPROTOCOL_TOKEN_PREFIX
-from gateway.server.tokens import COOKIE, Tokens
+from gateway.protocol.rest import SESSION_COOKIE
+from gateway.server.tokens import Tokens
 from gateway.settings import Settings, SettingsError
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -80,7 +81,7 @@ class Guard:
         offered = offered_token(connection.scope.get("subprotocols", ()))
         if offered is not None:
             return self.tokens.principal(offered)
-        cookie = connection.cookies.get(COOKIE)
+        cookie = connection.cookies.get(SESSION_COOKIE)
         if cookie is not None:
             return self.tokens.principal_of_cookie(cookie, datetime.now(UTC))
         return None

@@ -21,7 +21,6 @@ from gateway.protocol.types import Right
 from gateway.settings import SettingsError
 
 log = structlog.get_logger("rivulet.tokens")
-COOKIE = "rivulet_session"
 COOKIE_SECONDS = 12 * 3600
 
 

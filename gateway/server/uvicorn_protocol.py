@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -19,6 +20,8 @@ _FLUSH_SECONDS = 5.0
 
 class Connection(WebSocketsSansIOProtocol):
     """One WebSocket connection: own close codes, a larger frame on the link, an end for those who do not read."""
+
+    _abort: TimerHandle | None = None
 
     def handle_connect(self, event: Request) -> None:
         """Take the handshake."""
@@ -39,11 +42,18 @@ class Connection(WebSocketsSansIOProtocol):
         self.end(CloseCode.NO_HEARTBEAT)
 
     def end(self, code: CloseCode) -> None:
-        """Say why, as far as the peer still reads, and be done with it in a bounded time."""
-        if not self.close_sent and not self.transport.is_closing():
-            self.stop_keepalive()
-            self.conn.send_close(code, code.reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-            self.transport.close()
-        self.loop.call_later(_FLUSH_SECONDS, self.transport.abort)
+        """Say why, as far as the peer still reads, and be done with it in a bounded time; again has no effect."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        self.conn.send_close(code, code.reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()  # once what is buffered has gone out,
+        self._abort = self.loop.call_later(_FLUSH_SECONDS, self.transport.abort)  # or when it does not go out
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        if self._abort is not None:
+            self._abort.cancel()
+        super().connection_lost(exc)
