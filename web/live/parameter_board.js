@@ -30,10 +30,10 @@ export class ParameterBoard {
   #off;
 
   /** @param {import("../client/index.js").Connection} connection @param {{id: string, name: string, revision: number, values: object}} job */
-  constructor(connection, job, names = Object.keys(job.values)) {
+  constructor(connection, job) {
     this.#connection = connection;
     this.#job = job;
-    this.#names = names;
+    this.#names = Object.keys(job.values);
     this.#latest = job.values;
     /** The revision that the newest micro-batch was computed under, and its values. */
     this.in_force = signal({ revision: job.revision, values: job.values });

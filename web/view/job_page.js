@@ -2,7 +2,7 @@ import { duration, milliseconds, number } from "../live/format.js";
 import { link, may, now_ms } from "../live/gateway.js";
 import { findJob, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
 import { lagOf } from "../live/lags.js";
-import { batch, useEffect, useSignal } from "../vendor/vendor.js";
+import { batch, useEffect, useRef, useSignal } from "../vendor/vendor.js";
 import { ChangeList } from "./change_list.js";
 import { DataTab } from "./data_tab.js";
 import { EventsTab } from "./events_tab.js";
@@ -13,7 +13,7 @@ import { ProgressTab } from "./progress_tab.js";
 import { hrefs, tabs } from "./router.js";
 import { StopButton } from "./stop_button.js";
 import { hidden_keys, pinned, pointed_key } from "./time_view.js";
-import { Empty, Figure, StateChip, html, icon } from "./ui.js";
+import { Empty, Figure, StateChip, Title, html, icon } from "./ui.js";
 
 const PANES = { data: DataTab, progress: ProgressTab, logs: LogsTab, events: EventsTab };
 const canControl = may("control");
@@ -27,13 +27,17 @@ export function JobPage({ name, tab }) {
   }
   const declared = functions.value?.find((each) => each.name === job.function);
   if (functions.value === undefined) return html`<p class="muted loading" role="status">Asking the gateway for its functions …</p>`;
-  return html`<${Opened} key=${job.id} job=${job} schema=${declared?.parameters ?? {}} tab=${tab} />`;
+  return html`<${Opened} key=${job.id} job=${job} declared=${declared} tab=${tab} />`;
 }
 
-function Opened({ job, schema, tab }) {
+function Opened({ job, declared, tab }) {
+  // While its worker is away a function is not declared, but its parameters are what they were.
+  const known = useRef({});
+  if (declared) known.current = declared.parameters;
+  const schema = known.current;
   const opened = useSignal(undefined);
   useEffect(() => {
-    const page = openJob(job, schema);
+    const page = openJob(job);
     opened.value = page;
     return () => {
       page.close();
@@ -42,7 +46,7 @@ function Opened({ job, schema, tab }) {
         hidden_keys.value = new Set();
       });
     };
-  }, [job.id, schema]);
+  }, [job.id]);
   const page = opened.value;
   if (!page) return null;
   const Pane = PANES[tab];
@@ -74,7 +78,7 @@ function JobHead({ job, page }) {
   return html`<header class="job-head">
     <div class="job-title">
       <a class="button quiet small back" href=${hrefs.jobs} aria-label="All jobs">${icon("back")}</a>
-      <h1 tabindex="-1">${job.name}</h1>
+      <${Title}>${job.name}<//>
       <${StateChip} state=${job.state} />
       <span class="job-function">${job.function}${job.restarts > 0 ? ` · ${job.restarts} restarts` : ""}</span>
       <${StopButton} job=${job} />

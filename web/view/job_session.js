@@ -13,14 +13,14 @@ function tell({ differences, batch }) {
 }
 
 /** All that a job's page listens to, opened and closed together. */
-export function openJob(job, schema) {
+export function openJob(job) {
   const opened_at_ms = Date.now();
   const events = new RowFeed(`${job.id}/$events`, { capacity: 2000 });
   const progress = new OutputFeed(job.id, { name: "$progress", mode: "append", key: [], time: "at" });
   const outputs = job.outputs.map((output) => new OutputFeed(job.id, output, lineKey(output, job.outputs)));
   // Single events of an output are shown on the lines that they are about, too.
   for (const feed of outputs) feed.accents = feed.scattered ? [] : outputs.filter((each) => each.scattered && each.series.key === feed.output.key);
-  const board = new ParameterBoard(connection, job, Object.keys(schema.properties ?? {}));
+  const board = new ParameterBoard(connection, job);
   const changes = signal([]);
   const off = events.on("change", () => {
     const found = appliedChanges(events.all());

@@ -7,7 +7,7 @@ import { useEffect, useSignal } from "../vendor/vendor.js";
 import { hrefs } from "./router.js";
 import { Sparkline } from "./sparkline.js";
 import { StopButton } from "./stop_button.js";
-import { Empty, Figure, StateChip, html, icon } from "./ui.js";
+import { Empty, Figure, StateChip, Title, html, icon } from "./ui.js";
 
 const MAX_WATCHED = 24;
 const canRun = may("run");
@@ -21,7 +21,7 @@ export function Overview() {
   const over = all.filter(isFinal);
   return html`<div class="page">
     <header class="page-head">
-      <div><h1 tabindex="-1">Jobs</h1><p class="muted">${live.length ? `${live.length} running` : "None running"}${over.length ? `, ${over.length} ended` : ""}</p></div>
+      <div><${Title}>Jobs<//><p class="muted">${live.length ? `${live.length} running` : "None running"}${over.length ? `, ${over.length} ended` : ""}</p></div>
       ${canRun.value && html`<a class="button primary" href=${hrefs.run()}>${icon("plus")}Start a job</a>`}
     </header>
     ${!all.length && html`<${FirstJob} />`}

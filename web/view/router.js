@@ -13,13 +13,22 @@ export function parse(hash) {
 /** What is shown; the address's hash says it, so that a link leads back to it. */
 export const route = signal(parse(location.hash));
 
+let heading_due = false;
+
+/** Whether the page has changed, so that its heading is to have the focus, for whoever cannot see that it is another. Asked once. */
+export function takeHeadingDue() {
+  const due = heading_due;
+  heading_due = false;
+  return due;
+}
+
 window.addEventListener("hashchange", () => {
   const before = route.peek();
   route.value = parse(location.hash);
-  // A tab is part of the page; another page starts at its top, and its heading gets the focus for whoever cannot see it.
+  // A tab is part of the page; another page starts at its top.
   if (before.view === route.peek().view && before.job === route.peek().job) return;
   window.scrollTo(0, 0);
-  requestAnimationFrame(() => document.querySelector("h1")?.focus({ preventScroll: true }));
+  heading_due = true;
 });
 
 export const hrefs = {

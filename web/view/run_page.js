@@ -6,7 +6,7 @@ import { faultsByField, fieldsOf, groupsOf } from "../live/schema.js";
 import { useEffect, useSignal } from "../vendor/vendor.js";
 import { Control } from "./control.js";
 import { hrefs } from "./router.js";
-import { Empty, html, icon } from "./ui.js";
+import { Empty, Title, html, icon } from "./ui.js";
 
 const canRun = may("run");
 
@@ -22,7 +22,7 @@ export function RunPage({ chosen }) {
   }
   const current = all.find(({ name }) => name === chosen) ?? all.find(({ error }) => !error);
   return html`<div class="page run-page">
-    <header class="page-head"><div><h1 tabindex="-1">Start a job</h1><p class="muted">A job is one run of a function with the parameters that you give it.</p></div></header>
+    <header class="page-head"><div><${Title}>Start a job<//><p class="muted">A job is one run of a function with the parameters that you give it.</p></div></header>
     <div class="run-body">
       <nav class="function-list" aria-label="Functions">${all.map((each) => html`<${FunctionLink} key=${each.name} declared=${each} current=${each === current} />`)}</nav>
       ${current && html`<${RunForm} key=${current.name} declared=${current} />`}

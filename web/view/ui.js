@@ -1,4 +1,5 @@
-import { h, htm } from "../vendor/vendor.js";
+import { h, htm, useEffect, useRef } from "../vendor/vendor.js";
+import { takeHeadingDue } from "./router.js";
 
 /** Markup: `html` makes Preact nodes of a tagged template. */
 export const html = htm.bind(h);
@@ -40,6 +41,15 @@ const STATE_TONES = {
   lost: "bad",
 };
 
+/** The heading of a page. */
+export function Title({ children }) {
+  const element = useRef();
+  useEffect(() => {
+    if (takeHeadingDue()) element.current.focus({ preventScroll: true });
+  }, []);
+  return html`<h1 tabindex="-1" ref=${element}>${children}</h1>`;
+}
+
 /** A job's state. */
 export function StateChip({ state }) {
   return html`<span class="chip ${STATE_TONES[state] ?? "done"}" data-state=${state}>${state.replace("_", " ")}</span>`;
@@ -59,7 +69,7 @@ export function Empty({ title, level = 2, children }) {
     <svg class="empty-art" viewBox="0 0 120 40" aria-hidden="true">
       <path d="M2 10c22 0 26 12 48 12s26-14 68-14" /><path d="M2 22c22 0 26 10 48 10s26-12 68-12" /><path d="M2 34c22 0 26 4 48 4s26-10 68-10" />
     </svg>
-    ${h(`h${level}`, { tabIndex: -1 }, title)}
+    ${level === 1 ? html`<${Title}>${title}<//>` : html`<h2>${title}</h2>`}
     <div class="empty-text">${children}</div>
   </div>`;
 }
