@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway.cli.exits import Exit
 from gateway.cli.output import note, print_line, table_of
-from gateway.cli.output import progress as note_progress
-from gateway.cli.rest import get
+from gateway.cli.output import progress as watching
+from gateway.cli.rest import Rest
 from gateway.client import Client, Gap, Publication
 from gateway.protocol.rest import StreamList
 from gateway.protocol.states import JOB, is_final
@@ -66,30 +66,62 @@ class Progress:
         return nothing or shown
 
 
-async def show_stream(
+async def follow(
+    client: Client, stream: str, rest: Rest, *, since: Since, lines: bool, count: int | None = None
+) -> Exit:
+    """Show a stream until `count` publications came, or its job has ended and all was shown; tells how that ended."""
+    name, _, wanted = stream.partition("/")
+    if name.startswith("$"):  # the gateway's own
+        await show(client, stream, None, Progress(), since=since, lines=lines, count=count)
+        return Exit.OK
+    job = await client.get_job(name)
+    output = output_of(job, wanted)
+    progress = Progress()
+    shown = asyncio.create_task(show(client, stream, output, progress, since=since, lines=lines, count=count))
+    ended = asyncio.create_task(_ended(client, job))
+    try:
+        await asyncio.wait({shown, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if shown.done():
+            shown.result()
+            return Exit.OK
+        code, told = ended.result()
+        progress.last = await asyncio.to_thread(_last, rest, job, output.name if output else wanted)
+        if not progress.done:
+            await shown
+        note(told)
+        return code
+    finally:
+        for task in (shown, ended):
+            task.cancel()
+        await asyncio.gather(shown, ended, return_exceptions=True)
+
+
+async def show(
     client: Client,
     stream: str,
+    output: OutputInfo | None,
+    progress: Progress,
     *,
     since: Since,
     lines: bool,
-    count: int | None = None,
-    progress: Progress | None = None,
+    count: int | None,
 ) -> None:
-    """Show a stream until `count` publications came, `progress` is done, or it ends."""
+    """Show a stream until `count` publications came, `progress` is done, or the gateway ends it."""
     from rich.console import Console, Group
     from rich.live import Live
 
-    progress = progress or Progress()
-    rows = Rows(await _output(client, stream))
+    rows = Rows(output)
     seen = 0
     async with client.subscribe(stream, since=since) as subscription:
-        note_progress(f"waiting for {stream}, Ctrl-C to leave")
+        progress.shown = subscription.position
+        watching(f"waiting for {stream}, Ctrl-C to leave")
         with nullcontext() if lines else Live(console=Console(), refresh_per_second=8) as live:
             async for event in subscription:
                 if lines:
                     print_line(line_of(event))
                 if isinstance(event, Gap):
-                    note(f"gap: {event.missing} publications will never come ({event.reason})")
+                    if event.missing:
+                        note(f"gap: {event.missing} publications will never come ({event.reason})")
                 else:
                     rows.take(event.rows)
                     seen += 1
@@ -126,39 +158,25 @@ def line_of(event: Publication | Gap) -> dict[str, Any]:
     }
 
 
-async def _output(client: Client, stream: str) -> OutputInfo | None:
-    """What the job says of the output; None for a stream that is no job's output."""
-    job, _, name = stream.partition("/")
-    if job.startswith("$") or name.startswith("$"):
-        return None
-    outputs = (await client.get_job(job)).outputs
-    return next((output for output in outputs if output.name == name or (not name and len(outputs) == 1)), None)
+def output_of(job: JobInfo, name: str) -> OutputInfo | None:
+    """What a job declares of an output (its only one where `name` is empty); None for its own streams."""
+    alone = not name and len(job.outputs) == 1
+    return next((output for output in job.outputs if alone or output.name == name), None)
 
 
-async def follow_job(client: Client, job: JobInfo, gateway: str, token: str | None, *, lines: bool) -> int:
-    """Show a job's first output until the job ends, all of it; the exit code tells how it ended."""
-    if not job.outputs:
-        return await _ended(client, job)
-    output = job.outputs[0].name
-    progress = Progress()
-    stream = f"{job.id}/{output}"
-    async with asyncio.TaskGroup() as group:
-        shown = group.create_task(show_stream(client, stream, since="earliest", lines=lines, progress=progress))
-        code = await _ended(client, job)
-        streams = (await asyncio.to_thread(get, gateway, token, "/api/v1/streams", StreamList)).streams
-        found = (each for each in streams if each.job == job.id and each.output == output)
-        progress.last = next((Position(each.epoch, each.offset) for each in found), Position("", 0))
-        if progress.done:
-            shown.cancel()
-    return code
-
-
-async def _ended(client: Client, job: JobInfo) -> int:
+async def _ended(client: Client, job: JobInfo) -> tuple[Exit, str]:
     """Wait for the job's end."""
     async with client.subscribe(f"{job.id}/$events", since="earliest") as events:
         async for event in events:
             for row in event.rows if isinstance(event, Publication) else ():
                 if row["kind"] == "job" and is_final(JOB, JobState(row["state"])):
-                    note(f"{job.name} is {row['state']}" + (f": {row['reason']}" if row["reason"] else ""))
-                    return Exit.OK if row["state"] == JobState.FINISHED else Exit.FAILED
-    return Exit.FAILED  # forgotten by the gateway before its end was seen
+                    told = f"{job.name} is {row['state']}" + (f": {row['reason']}" if row["reason"] else "")
+                    return Exit.OK if row["state"] == JobState.FINISHED else Exit.FAILED, told
+    return Exit.FAILED, f"{job.name} is not known any more"
+
+
+def _last(rest: Rest, job: JobInfo, output: str) -> Position:
+    """Where a stream of a job that has ended stands."""
+    streams = rest("/api/v1/streams", StreamList).streams
+    found = (Position(each.epoch, each.offset) for each in streams if each.job == job.id and each.output == output)
+    return next(found, Position("", 0))

@@ -150,9 +150,12 @@ def run(
             progress("".join(f"  rivulet tail {job.name}/{output.name}\n" for output in job.outputs).rstrip())
         if not follow:
             return 0
-        from gateway.cli.follow import follow_job
+        from gateway.cli.follow import follow as show
+        from gateway.cli.rest import Rest
 
-        return await follow_job(client, job, gateway, token, lines=json or not sys.stdout.isatty())
+        lines = json or not sys.stdout.isatty()
+        stream = f"{job.id}/{job.outputs[0].name if job.outputs else '$events'}"
+        return await show(client, stream, Rest(gateway, token), since="earliest", lines=lines)
 
     raise typer.Exit(with_client(gateway, token, work))
 

@@ -18,6 +18,18 @@ S = TypeVar("S", bound=msgspec.Struct)
 TIMEOUT_SECONDS = 10.0
 
 
+class Rest:
+    """A gateway's REST API: `Rest(url, token)(path, kind)`."""
+
+    def __init__(self, gateway: str, token: str | None) -> None:
+        self._gateway = gateway
+        self._token = token
+
+    def __call__(self, path: str, kind: type[S]) -> S:
+        """GET `path` and read the answer as `kind`. Raises `Unreachable`, or what the gateway refused with."""
+        return get(self._gateway, self._token, path, kind)
+
+
 def get(gateway: str, token: str | None, path: str, kind: type[S]) -> S:
     """GET `path` and read the answer as `kind`. Raises `Unreachable`, or what the gateway refused with."""
     address = Address.parse(gateway)

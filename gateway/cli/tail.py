@@ -30,6 +30,8 @@ def tail(
 ) -> None:
     """Show a stream as it comes: a live table, or JSON lines. Goes on by itself after a lost connection.
 
+    It ends with the job: exit code 0 where that finished, 1 where it failed or was stopped.
+
     \b
     rivulet tail host_metrics/anomalies
     rivulet tail host_metrics/metrics --since earliest --count 1 --jsonl | jq '.rows[].metric'
@@ -37,18 +39,20 @@ def tail(
     """
     import sys
 
-    from gateway.cli.follow import show_stream
+    from gateway.cli.follow import follow
+    from gateway.cli.rest import Rest
 
     position = parse_since(since)
     lines = jsonl or not sys.stdout.isatty()
 
-    async def work(client: Client) -> None:
-        await show_stream(client, stream, since=position, count=count, lines=lines)
+    async def work(client: Client) -> int:
+        return await follow(client, stream, Rest(gateway, token), since=position, lines=lines, count=count)
 
     try:
-        with_client(gateway, token, work)
+        code = with_client(gateway, token, work)
     except KeyboardInterrupt:  # the usual way to leave
         return
+    raise typer.Exit(code)
 
 
 def parse_since(text: str) -> Since:
