@@ -81,6 +81,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
             justify="right" if numeric else "left",
             no_wrap=not last,
             overflow="fold" if last else "ellipsis",
+            min_width=len(name) if last else None,
             ratio=1 if last else None,
         )
     for row in rows:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,21 @@ def test_tail_gives_a_json_line_for_each_publication(demo: Demo) -> None:
     since = f"{first['epoch']}:{first['offset']}"
     again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since)
     assert json.loads(again.stdout) == second
+
+
+def test_tail_on_a_terminal_is_a_table(demo: Demo) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        words = command(["tail", "host_metrics/metrics", "--count", "1"])
+        with subprocess.Popen(words, env=environment(RIVULET_GATEWAY=demo.url), stdout=theirs, stderr=theirs) as tail:
+            os.close(theirs)
+            painted = b""
+            with suppress(OSError):  # what a terminal gives when nobody writes to it any more (EIO)
+                while data := terminal.read(4096):
+                    painted += data
+    assert tail.returncode == Exit.OK
+    for part in (b"waiting for host_metrics/metrics", b"metric", b"memory", "· revision ".encode()):
+        assert part in painted
 
 
 def test_tail_that_cannot_be(demo: Demo) -> None:
