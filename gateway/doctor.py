@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from gateway.settings import Settings
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _JAVA_TIMEOUT_SECONDS = 60.0
 _FIND_ARCHIVE = """
 import json
@@ -164,8 +165,8 @@ def space(path: Path) -> Finding:
 
 def browser(which: Callable[[str], str | None]) -> Finding:
     """Chromium, for the browser tests only."""
-    for name in ("chromium", "chromium-browser"):
-        if path := which(name):
+    for name in (os.environ.get("RIVULET_CHROMIUM"), *BROWSERS):
+        if name and (path := which(name)):
             return Finding("browser for the tests", Status.OK, path)
     remedy = "only the tests need it: apt-get install chromium (as root, ./rivulet test does it)"
     return Finding("browser for the tests", Status.WARN, "no Chromium", remedy)

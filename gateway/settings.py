@@ -19,7 +19,7 @@ ENV_PREFIX: Final = "RIVULET_"
 #: Read when it is there and no other file is named.
 DEFAULT_FILE: Final = "rivulet.toml"
 #: Variables of ours that are no settings: secrets of the link, and what the client and the launcher read.
-NOT_SETTINGS: Final = frozenset({"LINK_SECRET", "CACHE", "GATEWAY", "TOKEN", "VENV", "CONFIG"})
+NOT_SETTINGS: Final = frozenset({"LINK_SECRET", "CACHE", "GATEWAY", "TOKEN", "VENV", "CONFIG", "PYTHON", "CHROMIUM"})
 
 
 class SettingsError(ValueError):
