@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Window } from "../../web/client/lag.js";
+import { startOf } from "../../web/live/history.js";
 import { KeyedRows } from "../../web/live/keyed_rows.js";
 import { RowRing } from "../../web/live/row_ring.js";
 
@@ -44,4 +45,12 @@ test("quantiles over the last values only", () => {
   assert.equal(window.quantile(0.5), undefined);
   for (let n = 1; n <= 1000; n++) window.add(n);
   assert.deepEqual([window.size, window.min, window.quantile(0.5), window.quantile(0.95), window.quantile(1)], [100, 901, 950, 995, 1000]);
+});
+
+test("of a big stream a page reads as much of the end as it can take in", () => {
+  const stream = { epoch: "e", offset: 1000, first_offset: 201 };
+  assert.equal(startOf({ ...stream, retained_bytes: 1024 }), "earliest");
+  assert.deepEqual(startOf({ ...stream, retained_bytes: 12 * 1024 * 1024 }), { epoch: "e", offset: 800 });
+  assert.deepEqual(startOf({ ...stream, retained_bytes: 2 ** 40 }), { epoch: "e", offset: 999 });
+  assert.equal(startOf({ ...stream, first_offset: null, retained_bytes: 0 }), "earliest");
 });

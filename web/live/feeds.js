@@ -10,13 +10,13 @@ const MAX_TABLE_ROWS = 5000;
 
 /** A stream as a ring of rows: a job's progress, its events, its log. `change` comes with each publication. */
 export class RowFeed extends Emitter {
-  /** @param {string} stream @param {{capacity?: number}} [options] */
-  constructor(stream, { capacity = MAX_TABLE_ROWS } = {}) {
+  /** @param {string} stream @param {{capacity?: number, since?: any}} [options] */
+  constructor(stream, { capacity = MAX_TABLE_ROWS, since = "earliest" } = {}) {
     super();
     this.rows = new RowRing(capacity);
     /** The newest row. */
     this.latest = signal(undefined);
-    this.subscription = connection.subscribe(stream, { since: "earliest" });
+    this.subscription = connection.subscribe(stream, { since });
     this.subscription.on("publication", ({ rows = [] }) => {
       for (const row of rows) this.rows.push(row);
       if (rows.length) this.latest.value = rows.at(-1);
@@ -40,9 +40,9 @@ export class OutputFeed extends Emitter {
 
   /**
    * @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output
-   * @param {string[]} [line_key] the columns that tell lines apart, where that is not the output's own key
+   * @param {{since: any, line_key?: string[]}} options `line_key`: the columns that tell lines apart, where that is not the output's key
    */
-  constructor(job, output, line_key = output.key) {
+  constructor(job, output, { since, line_key = output.key }) {
     super();
     this.output = output;
     /** Single events rather than samples of something that goes on: drawn as points. */
@@ -61,7 +61,7 @@ export class OutputFeed extends Emitter {
     this.newestRow = signal(undefined);
     /** Why nothing more comes, where that is so. */
     this.ended = signal("");
-    this.subscription = connection.subscribe(`${job}/${output.name}`, { since: "earliest" });
+    this.subscription = connection.subscribe(`${job}/${output.name}`, { since });
     this.subscription.on("subscribed", ({ schema }) => schema && this.#setColumns(schema.map(({ name }) => name)));
     this.subscription.on("publication", (publication) => this.#take(publication));
     this.subscription.on("ended", ({ reason }) => (this.ended.value = reason));

@@ -26,6 +26,11 @@ export function quantity(value, unit = "") {
   return scaled ? `${text.slice(0, -1)} ${text.slice(-1)}${unit}` : `${text} ${unit}`;
 }
 
+/** A quantity at an axis, without zeros that say nothing: `6 MB/s`, `5.5`. */
+export function tick(value, unit = "") {
+  return quantity(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+}
+
 /** @param {number | null | undefined} value_ms */
 export function milliseconds(value_ms) {
   if (value_ms == null || Number.isNaN(value_ms)) return "–";

@@ -25,4 +25,5 @@ async function call(path, init = {}) {
 export const getSession = () => call("/api/v1/session");
 export const login = (token) => call("/api/v1/login", { method: "POST", body: JSON.stringify({ token }) });
 export const logout = () => call("/api/v1/logout", { method: "POST" });
+export const getStreams = async () => (await call("/api/v1/streams")).streams;
 export const getFunctions = async () => (await call("/api/v1/functions")).functions;

@@ -1,4 +1,5 @@
 import { difference, time } from "../live/format.js";
+import { SidePanel } from "./side_panel.js";
 import { looked_at } from "./time_view.js";
 import { html, icon } from "./ui.js";
 
@@ -7,12 +8,10 @@ const SHOWN = 12;
 /** The applied changes in words: what the marks on the charts show, for the keyboard and for a screen reader too. */
 export function ChangeList({ changes }) {
   const newest_first = changes.value.slice(-SHOWN).reverse();
-  return html`<section class="card panel" aria-labelledby="changes-title">
-    <header class="panel-head"><h2 id="changes-title">Changes</h2>
-      ${changes.value.length > 0 && html`<span class="revision">${changes.value.length}</span>`}</header>
+  return html`<${SidePanel} title="Changes" note=${html`<span class="revision">${changes.value.length || ""}</span>`}>
     ${!newest_first.length && html`<p class="muted small panel-empty">${icon("flag")} Change a parameter: every chart gets a mark at the micro-batch where it took effect.</p>`}
     <ol class="changes">${newest_first.map((change) => html`<${Change} key=${change.revision} change=${change} />`)}</ol>
-  </section>`;
+  <//>`;
 }
 
 function Change({ change }) {

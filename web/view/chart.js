@@ -30,7 +30,7 @@ export class Chart {
   /**
    * @param {HTMLElement} element
    * @param {{series: import("../live/series.js").Series, column: string, lines: {key: string, label: string, hue: number}[],
-   *   unit: string, title: string, scattered?: boolean, accents?: Series[], changes: () => import("../live/changes.js").Change[]}} options
+   *   unit: string, title: string, scattered?: boolean, tall?: boolean, accents?: Series[], changes: () => import("../live/changes.js").Change[]}} options
    */
   constructor(element, options) {
     this.#element = element;
@@ -82,7 +82,7 @@ export class Chart {
 
   #make() {
     this.#unmake();
-    const { lines, unit, series, column, scattered, accents = [] } = this.#options;
+    const { lines, unit, series, column, scattered, tall, accents = [] } = this.#options;
     const width = Math.max(200, this.#element.clientWidth);
     this.#plot = makePlot({
       lines,
@@ -90,14 +90,20 @@ export class Chart {
       width,
       scattered,
       gaps: () => series.gaps,
-      accents: () => accents.map((each) => each.view(column, lines, span(this.#last_x).min)),
-      last_x: () => this.#last_x ?? series.last_x,
+      accents: () => accents.map((each) => each.view(column, lines, this.#span().min)),
+      shown: () => this.#span(),
+      tall,
       on_draw: () => this.#placeMarks(),
       on_cursor: (index, left) => this.#point(index, left),
     }, this.#element);
     this.#marks = new ChartMarks(this.#plot.over);
     this.#tooltip = new ChartTooltip(this.#plot.over);
     this.invalidate();
+  }
+
+  #span() {
+    const { series } = this.#options;
+    return span(series.first_x, this.#last_x ?? series.last_x);
   }
 
   #unmake() {
@@ -115,7 +121,7 @@ export class Chart {
       const show = !hidden.has(key);
       if (this.#plot.series[index + 1].show !== show) this.#plot.setSeries(index + 1, { show }, false);
     });
-    this.#plot.setData(series.view(column, lines, span(this.#last_x).min));
+    this.#plot.setData(series.view(column, lines, this.#span().min));
     this.#element.dataset.points = series.size;
     this.#element.dataset.until = this.#last_x;
     this.#element.dataset.gaps = series.gaps.length;

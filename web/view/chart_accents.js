@@ -1,6 +1,6 @@
 import { colour } from "./scheme.js";
 
-const RADIUS_PX = 4;
+const RADIUS_PX = 3.4;
 
 /**
  * Draw a ring around each value that another output calls an event: an anomaly on the line of its metric.
@@ -13,7 +13,7 @@ export function drawAccents(plot, views) {
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  ctx.lineWidth = 1.8 * devicePixelRatio;
+  ctx.lineWidth = 1.6 * devicePixelRatio;
   ctx.strokeStyle = colour("--bad");
   ctx.fillStyle = colour("--surface");
   for (const [x, ...lines] of views) {

@@ -1,4 +1,4 @@
-import { quantity, time } from "../live/format.js";
+import { tick, time } from "../live/format.js";
 import { uPlot } from "../vendor/vendor.js";
 import { drawAccents } from "./chart_accents.js";
 import { drawGaps } from "./chart_gaps.js";
@@ -8,10 +8,14 @@ import { follow, pinned, window_seconds } from "./time_view.js";
 export const HUES = 12;
 const DASHES = [undefined, [6, 4], [2, 3]];
 const HEIGHT_PX = 168;
+const TALL_PX = 236;
+const LEAST_SECONDS = 20;
 
-/** From which time on to draw, and up to where, given the newest point. */
-export function span(last_x = Date.now() / 1000) {
-  return pinned.peek() ?? { min: last_x - window_seconds.peek(), max: last_x };
+/** From which time on to draw, and up to where: the window, or as much of it as there are data for. */
+export function span(first_x, last_x = Date.now() / 1000) {
+  if (pinned.peek()) return pinned.peek();
+  const least = Math.min(first_x ?? last_x, last_x - LEAST_SECONDS);
+  return { min: Math.max(last_x - window_seconds.peek(), least), max: last_x };
 }
 
 /** Room above and below the lines, and zero in view where it is near. */
@@ -29,12 +33,12 @@ export function rangeOfValues(low, high) {
  * @param {{lines: {label: string, hue: number}[], unit: string, width: number, gaps: () => object[], accents: () => object[], on_draw: () => void,
  *   on_cursor: (index: number | null, left: number) => void}} options
  */
-export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw, on_cursor, last_x }, element) {
+export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw, on_cursor, shown, tall }, element) {
   const axis = { stroke: colour("--ink-3"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   const grid = { stroke: colour("--line"), width: 1 };
   const options = {
     width,
-    height: HEIGHT_PX,
+    height: tall ? TALL_PX : HEIGHT_PX,
     pxAlign: 0,
     legend: { show: false },
     focus: { alpha: 0.22 },
@@ -47,12 +51,12 @@ export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw
       y: false,
     },
     scales: {
-      x: { time: true, range: () => { const { min, max } = span(last_x()); return [min, max]; } },
+      x: { time: true, range: () => { const { min, max } = shown(); return [min, max]; } },
       y: { range: (_plot, low, high) => rangeOfValues(low, high) },
     },
     axes: [
       { ...axis, grid: { show: false }, size: 26, gap: 6, space: 90, values: (_plot, splits) => splits.map((split) => time(split * 1000)) },
-      { ...axis, grid, size: 62, gap: 8, space: 34, values: (_plot, splits) => splits.map((split) => quantity(split, unit)) },
+      { ...axis, grid, size: 62, gap: 8, space: 34, values: (_plot, splits) => splits.map((split) => tick(split, unit)) },
     ],
     series: [
       {},

@@ -1,6 +1,6 @@
 import { isoDuration, value as shortly } from "../live/format.js";
 import { useEffect, useId, useRef } from "../vendor/vendor.js";
-import { html } from "./ui.js";
+import { html, prose } from "./ui.js";
 
 /**
  * One parameter's control, in the run form and in the panel of a running job alike.
@@ -17,7 +17,7 @@ export function Control({ field, value, fault, disabled = false, note, tone = ""
   const title = html`${field.title}${field.required && html`<span class="required"> (needed)</span>`}`;
   const body = html`
     <${Widget} ...${common} />
-    ${field.description && html`<p class="about" id="${id}-about">${field.description}</p>`}
+    ${field.description && html`<p class="about" id="${id}-about">${prose(field.description)}</p>`}
     ${fault && html`<p class="fault" role="alert" id="${id}-fault">${fault}</p>`}
     ${note && html`<div class="note" id="${id}-note">${note}</div>`}`;
   const classes = `field ${field.kind} ${tone}`;

@@ -1,43 +1,18 @@
 import { isFinal } from "../live/jobs.js";
 import { OutputCharts } from "./output_charts.js";
 import { OutputTable } from "./output_table.js";
-import { follow, pinned, window_seconds } from "./time_view.js";
-import { Empty, html, icon } from "./ui.js";
-
-const WINDOWS = [
-  [30, "30 s"],
-  [120, "2 min"],
-  [300, "5 min"],
-  [900, "15 min"],
-];
+import { Empty, html, prose } from "./ui.js";
 
 /** What the job puts out: charts and a table for each of its outputs. */
 export function DataTab({ job, page }) {
-  return html`<${TimeBar} />
-    ${page.outputs.map((feed) => html`<${OutputSection} key=${feed.output.name} feed=${feed} job=${job} page=${page} />`)}`;
-}
-
-/** Which stretch of time the charts show. */
-export function TimeBar() {
-  return html`<div class="time-bar">
-    <div class="segments" role="group" aria-label="Window of time">
-      ${WINDOWS.map(([seconds, label]) => html`<button type="button" key=${seconds} aria-pressed=${!pinned.value && window_seconds.value === seconds}
-        onClick=${() => {
-          window_seconds.value = seconds;
-          follow();
-        }}>${label}</button>`)}
-    </div>
-    ${pinned.value
-      ? html`<button type="button" class="button small on" onClick=${follow}>${icon("follow")}Follow the newest</button>`
-      : html`<span class="muted small hint">Drag over a chart to look closer; double-click to follow again.</span>`}
-  </div>`;
+  return page.outputs.map((feed) => html`<${OutputSection} key=${feed.output.name} feed=${feed} job=${job} page=${page} />`);
 }
 
 function OutputSection({ feed, job, page }) {
   const { name, description, mode } = feed.output;
   const count = feed.publications.value;
   return html`<section class="output" data-output=${name} data-publications=${count} aria-label="Output ${name}">
-    <header class="output-head"><h2>${name}</h2><span class="mode">${mode}</span><p class="muted small">${description}</p></header>
+    <header class="output-head"><h2>${name}</h2><span class="mode">${mode}</span><p class="muted small">${prose(description)}</p></header>
     ${feed.ended.value && !isFinal(job) && html`<p class="fault banner" role="alert">Nothing more comes of this output: ${feed.ended.value}</p>`}
     ${feed.columns.value.length === 0
       ? html`<${Empty} title=${isFinal(job) ? "Nothing is kept of this output" : "No rows yet"}><p>${whyNothing(job, count)}</p><//>`

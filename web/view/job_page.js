@@ -1,7 +1,9 @@
 import { duration, milliseconds, number } from "../live/format.js";
-import { link, may, now_ms } from "../live/gateway.js";
+import { connection, link, may, now_ms } from "../live/gateway.js";
+import { startingPoints } from "../live/history.js";
 import { findJob, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
 import { lagOf } from "../live/lags.js";
+import { Problem } from "../live/rest.js";
 import { batch, useEffect, useRef, useSignal } from "../vendor/vendor.js";
 import { ChangeList } from "./change_list.js";
 import { DataTab } from "./data_tab.js";
@@ -12,6 +14,7 @@ import { ParameterPanel } from "./parameter_panel.js";
 import { ProgressTab } from "./progress_tab.js";
 import { hrefs, tabs } from "./router.js";
 import { StopButton } from "./stop_button.js";
+import { TimeBar } from "./time_bar.js";
 import { hidden_keys, pinned, pointed_key } from "./time_view.js";
 import { Empty, Figure, StateChip, Title, html, icon } from "./ui.js";
 
@@ -36,11 +39,24 @@ function Opened({ job, declared, tab }) {
   if (declared) known.current = declared.parameters;
   const schema = known.current;
   const opened = useSignal(undefined);
+  const fault = useSignal("");
   useEffect(() => {
-    const page = openJob(job);
-    opened.value = page;
+    let left = false;
+    const open = async () => {
+      try {
+        const since = await startingPoints(job.id);
+        if (!left && !opened.peek()) opened.value = openJob(job, since);
+      } catch (error) {
+        // Without a gateway (TypeError) there is nothing to tell here: when it is back, this is tried again.
+        if (error instanceof Problem) fault.value = `The gateway does not say what it holds: ${error.message}`;
+      }
+    };
+    open();
+    const off = connection.on("welcome", () => opened.peek() || open());
     return () => {
-      page.close();
+      left = true;
+      off();
+      opened.peek()?.close();
       batch(() => {
         pinned.value = pointed_key.value = undefined;
         hidden_keys.value = new Set();
@@ -48,15 +64,19 @@ function Opened({ job, declared, tab }) {
     };
   }, [job.id]);
   const page = opened.value;
-  if (!page) return null;
+  if (fault.value) return html`<p class="fault banner" role="alert">${fault.value} <button type="button" class="link" onClick=${() => location.reload()}>Load the page again</button></p>`;
+  if (!page) return html`<p class="muted loading" role="status">Opening ${job.name} …</p>`;
   const Pane = PANES[tab];
   return html`<article class="job">
     <${JobHead} job=${job} page=${page} />
     <div class="job-body">
       <div class="job-main">
-        <nav class="tabs" aria-label="Views of ${job.name}">
-          ${tabs.map((each) => html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`)}
-        </nav>
+        <div class="tab-bar">
+          <nav class="tabs" aria-label="Views of ${job.name}">
+            ${tabs.map((each) => html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`)}
+          </nav>
+          ${(tab === "data" || tab === "progress") && html`<${TimeBar} />`}
+        </div>
         <${Pane} key=${tab} job=${job} page=${page} />
       </div>
       <aside class="job-side" aria-label="Steering">
@@ -80,10 +100,8 @@ function JobHead({ job, page }) {
       <a class="button quiet small back" href=${hrefs.jobs} aria-label="All jobs">${icon("back")}</a>
       <${Title}>${job.name}<//>
       <${StateChip} state=${job.state} />
-      <span class="job-function">${job.function}${job.restarts > 0 ? ` · ${job.restarts} restarts` : ""}</span>
-      <${StopButton} job=${job} />
+      <span class="job-function">${job.function === job.name ? "" : job.function}${job.restarts > 0 ? ` ${job.restarts} restarts` : ""}</span>
     </div>
-    ${job.reason && html`<p class="reason ${isFinal(job) ? "final" : ""}">${job.reason}</p>`}
     <dl class="figures-row">
       <${Figure} label="Uptime">${duration((until - Date.parse(job.started_at ?? job.created_at)) / 1000)}<//>
       <${Figure} label="Input">${number(progress?.input_rows_per_second)}<small>rows/s</small><//>
@@ -92,6 +110,8 @@ function JobHead({ job, page }) {
       <${Figure} label="Batch duration">${milliseconds(progress?.batch_duration_ms)}<//>
       <${Figure} label="Lag" title="From publication to arrival here, median">${link.value.state === "live" ? html`<${Lag} subscription=${lag} />` : "–"}<//>
     </dl>
+    <${StopButton} job=${job} />
+    ${job.reason && html`<p class="reason ${isFinal(job) ? "final" : ""}">${job.reason}</p>`}
   </header>`;
 }
 

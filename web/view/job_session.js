@@ -12,12 +12,16 @@ function tell({ differences, batch }) {
   say(`${differences.map(({ name, before, after }) => `${name} ${difference(before, after)}`).join(", ")}, applied in batch ${batch}`);
 }
 
-/** All that a job's page listens to, opened and closed together. */
-export function openJob(job) {
+/**
+ * All that a job's page listens to, opened and closed together.
+ *
+ * @param {object} job @param {(output: string) => any} since from where to read each of its streams
+ */
+export function openJob(job, since) {
   const opened_at_ms = Date.now();
-  const events = new RowFeed(`${job.id}/$events`, { capacity: 2000 });
-  const progress = new OutputFeed(job.id, { name: "$progress", mode: "append", key: [], time: "at" });
-  const outputs = job.outputs.map((output) => new OutputFeed(job.id, output, lineKey(output, job.outputs)));
+  const events = new RowFeed(`${job.id}/$events`, { capacity: 2000, since: since("$events") });
+  const progress = new OutputFeed(job.id, { name: "$progress", mode: "append", key: [], time: "at" }, { since: since("$progress") });
+  const outputs = job.outputs.map((output) => new OutputFeed(job.id, output, { since: since(output.name), line_key: lineKey(output, job.outputs) }));
   // Single events of an output are shown on the lines that they are about, too.
   for (const feed of outputs) feed.accents = feed.scattered ? [] : outputs.filter((each) => each.scattered && each.series.key === feed.output.key);
   const board = new ParameterBoard(connection, job);

@@ -23,6 +23,7 @@ export function OutputCharts({ feed, name, changes }) {
   // Events are seen on the lines that they are about, and in their table: their own charts are there on request.
   const shown = useSignal(undefined);
   const chosen = shown.value ?? new Set(feed.scattered ? [] : columns);
+  const first = columns.find((column) => chosen.has(column));
   return html`<div class="charts">
     <${Columns} columns=${columns} chosen=${chosen} on_choose=${(next) => (shown.value = next)} />
     ${lines.length > 1 && chosen.size > 0 && html`<${Legend} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
@@ -30,8 +31,8 @@ export function OutputCharts({ feed, name, changes }) {
     <div class="chart-grid">
       ${columns.filter((column) => chosen.has(column)).flatMap((column) =>
         facets(series, column, lines, split).map(
-          ({ unit, members }) =>
-            html`<${ChartPanel} key=${`${column}/${unit}/${members.map(({ key }) => key).join()}`} feed=${feed} name=${name}
+          ({ unit, members }, index) =>
+            html`<${ChartPanel} tall=${column === first && index === 0} key=${`${column}/${unit}/${members.map(({ key }) => key).join()}/${column === first && index === 0}`} feed=${feed} name=${name}
               column=${column} unit=${unit} lines=${members} changes=${changes} />`,
         ),
       )}
@@ -91,13 +92,13 @@ function Legend({ lines, evicted, accents }) {
   </div>`;
 }
 
-function ChartPanel({ feed, name, column, unit, lines, changes }) {
+function ChartPanel({ tall, feed, name, column, unit, lines, changes }) {
   const element = useRef();
   const as_table = useSignal(false);
   const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
   const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
   useEffect(() => {
-    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, accents: feed.accents.map((each) => each.series), changes: () => changes.peek() });
+    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, tall, accents: feed.accents.map((each) => each.series), changes: () => changes.peek() });
     const stops = [feed, ...feed.accents].map((each) => each.on("change", () => chart.invalidate()));
     stops.push( changes.subscribe(() => chart.repaint()));
     return () => {
@@ -105,7 +106,7 @@ function ChartPanel({ feed, name, column, unit, lines, changes }) {
       chart.dispose();
     };
   }, []);
-  return html`<figure class="card chart" data-column=${column}>
+  return html`<figure class="card chart ${tall ? "wide" : ""}" data-column=${column}>
     <figcaption>
       <h3>${column}</h3>
       <span class="unit">${[lines.length === 1 && lines[0].key, unit].filter(Boolean).join(" · ")}</span>

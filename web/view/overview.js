@@ -1,7 +1,7 @@
-import { duration, milliseconds, number } from "../live/format.js";
+import { duration, milliseconds, number, quantity } from "../live/format.js";
 import { RowFeed } from "../live/feeds.js";
 import { may, now_ms } from "../live/gateway.js";
-import { fault, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
+import { fault, figures, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
 import { lagOf } from "../live/lags.js";
 import { useEffect, useSignal } from "../vendor/vendor.js";
 import { hrefs } from "./router.js";
@@ -28,7 +28,24 @@ export function Overview() {
     <ul class="job-list" aria-label="Running jobs">${live.map((job, index) => html`<${LiveJob} key=${job.id} job=${job} watched=${index < MAX_WATCHED} />`)}</ul>
     ${over.length > 0 && html`<h2 class="section-title">Ended</h2>
       <ul class="job-list ended" aria-label="Ended jobs">${over.map((job) => html`<${EndedJob} key=${job.id} job=${job} />`)}</ul>`}
+    ${figures.value && html`<${GatewayFigures} row=${figures.value} />`}
   </div>`;
+}
+
+/** How the gateway itself fares, once a second. */
+function GatewayFigures({ row }) {
+  return html`<section class="gateway" aria-labelledby="gateway-title"><h2 id="gateway-title" class="section-title">Gateway</h2>
+    <dl class="card figures-row">
+      <${Figure} label="Clients">${number(row.sessions)}<//>
+      <${Figure} label="Subscriptions">${number(row.subscriptions)}<//>
+      <${Figure} label="Publications">${number(row.publications)}<//>
+      <${Figure} label="Deliveries">${number(row.deliveries)}<//>
+      <${Figure} label="Delivered">${quantity(row.delivered_bytes, "B")}<//>
+      <${Figure} label="Kept for replay">${quantity(row.retained_bytes, "B")}<//>
+      <${Figure} label="Waiting to be sent">${quantity(row.queued_bytes, "B")}<//>
+      <${Figure} label="Too slow, ended" tone=${row.evicted_sockets > 0 ? "warn" : ""}>${number(row.evicted_sockets)}<//>
+      <${Figure} label="Loop lag">${milliseconds(row.loop_lag_ms)}<//>
+    </dl></section>`;
 }
 
 function FirstJob() {
@@ -55,7 +72,7 @@ function LiveJob({ job, watched }) {
     <div class="job-card-head">
       <a class="job-link" href=${hrefs.job(keyOfJob(job))}>${job.name}</a>
       <${StateChip} state=${job.state} />
-      <span class="job-function">${job.function}</span>
+      <span class="job-function">${job.function === job.name ? "" : job.function}</span>
     </div>
     <div class="pulse">${feed.value && html`<${Sparkline} feed=${feed.value} column="processed_rows_per_second" label="Rows processed per second by ${job.name}" />`}</div>
     <dl class="figures-row">

@@ -1,7 +1,8 @@
+import { value as shortly } from "../live/format.js";
 import { now_ms } from "../live/gateway.js";
 import { fieldsOf, groupsOf } from "../live/schema.js";
-import { value as shortly } from "../live/format.js";
 import { Control } from "./control.js";
+import { SidePanel } from "./side_panel.js";
 import { html, icon } from "./ui.js";
 
 const FLASH_MS = 4000;
@@ -15,21 +16,18 @@ export function ParameterPanel({ board, schema, can_change, reason }) {
   const groups = groupsOf(fieldsOf(schema));
   const shown = board.shown.value;
   const { revision } = board.in_force.value;
-  return html`<section class="card panel" aria-labelledby="parameters-title">
-    <header class="panel-head">
-      <h2 id="parameters-title">Parameters</h2>
-      <span class="revision" data-revision=${revision} title="The revision that the newest micro-batch was computed under">revision ${revision}</span>
-    </header>
+  const in_force = html`<span class="revision" data-revision=${revision} title="The revision that the newest micro-batch was computed under">revision ${revision}</span>`;
+  return html`<${SidePanel} title="Parameters" note=${in_force}>
     ${!groups.length && html`<p class="muted small panel-empty">This function declares no parameters.</p>`}
     ${!can_change && groups.length > 0 && html`<p class="muted small panel-empty">${reason}</p>`}
     ${groups.map(
       ({ group, fields }) => html`<div class="group" key=${group}>
-        ${group && html`<h3 class="group-title">${group}</h3>`}
+        ${group && !(fields.length === 1 && fields[0].title === group) && html`<h3 class="group-title">${group}</h3>`}
         ${fields.map((field) => html`<${Steered} key=${field.name} field=${field} board=${board} value=${shown[field.name]} can_change=${can_change} />`)}
       </div>`,
     )}
     ${board.fault.value && html`<p class="fault" role="alert">${board.fault.value}</p>`}
-  </section>`;
+  <//>`;
 }
 
 function Steered({ field, board, value, can_change }) {

@@ -2,7 +2,6 @@ import { cell } from "../live/format.js";
 import { resumed } from "../live/painting.js";
 import { useEffect, useRef } from "../vendor/vendor.js";
 import { Chart } from "./chart.js";
-import { TimeBar } from "./data_tab.js";
 import { Empty, html } from "./ui.js";
 import { VirtualTable, textColumn } from "./virtual_table.js";
 
@@ -23,8 +22,7 @@ export function ProgressTab({ page }) {
     return html`<${Empty} title="No micro-batch yet"><p>Spark reports its progress after every micro-batch; the first one is on its way.</p><//>`;
   }
   const shown = CHARTS.map((chart) => ({ ...chart, columns: chart.columns.filter((column) => line.columns.has(column)) }));
-  return html`<${TimeBar} />
-    <div class="chart-grid">${shown.filter(({ columns }) => columns.length).map(
+  return html`<div class="chart-grid">${shown.filter(({ columns }) => columns.length).map(
       (chart) => html`<${ProgressChart} key=${`${chart.title}/${chart.columns.join()}`} feed=${feed} changes=${page.changes} ...${chart} />`,
     )}</div>
     <${ProgressTable} feed=${feed} />`;
@@ -53,6 +51,7 @@ function ProgressChart({ feed, changes, title, unit, columns, wide }) {
 function transposed(series) {
   return {
     get gaps() { return series.gaps; },
+    get first_x() { return series.first_x; },
     get last_x() { return series.last_x; },
     get size() { return series.size; },
     xOfBatch: (batch) => series.xOfBatch(batch),

@@ -6,7 +6,7 @@ import { faultsByField, fieldsOf, groupsOf } from "../live/schema.js";
 import { useEffect, useSignal } from "../vendor/vendor.js";
 import { Control } from "./control.js";
 import { hrefs } from "./router.js";
-import { Empty, Title, html, icon } from "./ui.js";
+import { Empty, Title, html, icon, prose } from "./ui.js";
 
 const canRun = may("run");
 
@@ -65,7 +65,7 @@ function RunForm({ declared }) {
   };
   const { by_field, others } = faults.value;
   return html`<form class="card run-form" novalidate onSubmit=${start} aria-label="Parameters of ${declared.name}">
-    <header><h2>${declared.title || declared.name}</h2>${declared.description && html`<p class="muted">${declared.description}</p>`}
+    <header><h2>${declared.title || declared.name}</h2>${declared.description && html`<p class="muted">${prose(declared.description)}</p>`}
       ${declared.outputs.length > 0 && html`<p class="small outputs">Puts out ${declared.outputs.map(({ name: output }) => html`<code key=${output}>${output}</code> `)}</p>`}</header>
     ${others.length > 0 && html`<p class="fault banner" role="alert">${others.join("; ")}</p>`}
     ${groupsOf(fields).map(({ group, fields: members }) => html`<div class="group" key=${group}>

@@ -41,6 +41,11 @@ const STATE_TONES = {
   lost: "bad",
 };
 
+/** An author's text: what stands between backticks is code. @param {string} text */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+}
+
 /** The heading of a page. */
 export function Title({ children }) {
   const element = useRef();
