@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from pathlib import Path
 from typing import TextIO, cast
@@ -192,6 +193,14 @@ class Worker:
             self._loop.call_soon_threadsafe(self._lost.set)
 
 
+def _load(sources: Sequence[str]) -> Catalogue:
+    catalogue = discover(sources)
+    for info in catalogue.infos:
+        if info.error:
+            log.warning("function %s cannot be used: %s", info.name, info.error)
+    return catalogue
+
+
 async def _work(options: argparse.Namespace, driver: Driver, catalogue: Catalogue) -> Exit:
     return await Worker(options, driver, catalogue).run()
 
@@ -205,14 +214,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("websockets").setLevel(logging.WARNING)
     logging.getLogger().addHandler(JobLogHandler())
     sys.stdout = cast("TextIO", JobStdout(sys.stdout))
-    catalogue = discover(options.functions or DEFAULT_SOURCES)
-    for info in catalogue.infos:
-        if info.error:
-            log.warning("function %s cannot be used: %s", info.name, info.error)
     try:
         java = find_java()
         jvm_options = ensure_archive(java, log.info)
-        driver = start_driver(java, dict(options.conf), jvm_options)
+        with ThreadPoolExecutor(1) as beside:  # the JVM takes its time: functions are loaded meanwhile
+            starting = beside.submit(start_driver, java, dict(options.conf), jvm_options)
+            catalogue = _load(options.functions or DEFAULT_SOURCES)
+            driver = starting.result()
     except NoSuitableJava as fault:
         log.error("%s", fault)
         return Exit.NO_JAVA
