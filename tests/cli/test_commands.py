@@ -1,4 +1,4 @@
-"""The commands of `gateway.cli.jobs` and its neighbours, as a user types them, against a real gateway with real Spark."""
+"""The commands of `gateway.cli.jobs` and its neighbours, word by word, against a real gateway with real Spark."""
 
 from __future__ import annotations
 
