@@ -82,16 +82,14 @@ def _make(java: Java, path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:
         made = Path(folder) / path.name
-        # The archive goes on top of one with Java's own classes. A runtime from PyPI comes without: make that first.
-        if not list((java.home / "lib").glob("*/classes.jsa")):
-            dump = [
-                str(java.executable),
-                "-Xshare:dump",
-                "-XX:+UseSerialGC",
-                f"-XX:SharedArchiveFile={_base_path(made)}",
-            ]
-            subprocess.run(dump, check=True, capture_output=True, timeout=TRAINING_TIMEOUT_SECONDS)  # noqa: S603
         train = [sys.executable, "-m", "streams.archive", "--train", str(made)]
+        # The archive goes on top of one with Java's own classes. A runtime from PyPI comes without: make that first,
+        # and where it will stay, because the one on top remembers the place.
+        if not list((java.home / "lib").glob("*/classes.jsa")):
+            base = Path(folder) / "base.jsa"
+            dump = [str(java.executable), "-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedArchiveFile={base}"]
+            subprocess.run(dump, check=True, capture_output=True, timeout=TRAINING_TIMEOUT_SECONDS)  # noqa: S603
+            train.append(str(base.replace(_base_path(path))))
         said = Path(folder) / "said"
         environ = dict(os.environ, JAVA_HOME=str(java.home))
         with said.open("wb") as stderr:
@@ -105,17 +103,14 @@ def _make(java: Java, path: Path) -> None:
         if training.returncode != 0 or not made.exists():
             told = said.read_text(errors="replace")[-2000:]
             raise OSError(f"the training run ended with exit code {training.returncode}: {told}")
-        if _base_path(made).exists():
-            _base_path(made).replace(_base_path(path))
         made.replace(path)
 
 
-def _train(made: Path) -> None:
+def _train(made: str, *base: str) -> None:
     """Do once what workers do, on a JVM that notes the classes it loads and writes them to `made` when it ends."""
     from streams.session import start_driver
 
-    base = _base_path(made)
-    options = [f"-XX:ArchiveClassesAtExit={made}", *([f"-XX:SharedArchiveFile={base}"] if base.exists() else [])]
+    options = [f"-XX:ArchiveClassesAtExit={made}", *(f"-XX:SharedArchiveFile={each}" for each in base)]
     with tempfile.TemporaryDirectory(prefix="rivulet-train-") as folder, Path(os.devnull).open("wb") as nowhere:
         driver = start_driver(find_java(), {}, options, stdout=nowhere.fileno())
         try:
@@ -187,7 +182,7 @@ def _end_with_parent() -> None:
 def _main(arguments: list[str]) -> int:
     if arguments[:1] == ["--train"]:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        _train(Path(arguments[1]))
+        _train(*arguments[1:])
         return 0
     logging.basicConfig(format="%(message)s")
     try:

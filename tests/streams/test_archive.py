@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from streams.archive import archive_options, archive_path, cache_directory, ensure_archive
-from streams.java import Java, find_java
+from streams.java import DEFAULT_JVM_OPTIONS, Java, command_line, find_java
 
 
 def test_where_it_lies() -> None:
@@ -52,3 +53,17 @@ def test_what_cannot_be_made_is_done_without(
     assert ensure_archive(dead, said.append) == ()
     assert "starts will be slower" in caplog.text
     assert [each.suffix for each in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(400)
+def test_java_takes_spark_from_it(tmp_path: Path) -> None:
+    java, told = find_java(), tmp_path / "classes"
+    options = ensure_archive(java, lambda line: None)
+    spark_home = Path(pyspark.__file__).parent
+    line = command_line(java, spark_home, {}, [*DEFAULT_JVM_OPTIONS, *options, f"-Xlog:class+load:file={told}"], told)
+    line = [*line[: line.index("pyspark-shell")], "--version"]
+    subprocess.run(line, capture_output=True, check=True)
+    spark = [each for each in told.read_text().splitlines() if " org.apache.spark." in each]
+    shared = [each for each in spark if "shared objects file (top)" in each]
+    assert len(shared) > 0.8 * len(spark) > 0
