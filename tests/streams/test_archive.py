@@ -64,6 +64,5 @@ def test_java_takes_spark_from_it(tmp_path: Path) -> None:
     line = command_line(java, spark_home, {}, [*DEFAULT_JVM_OPTIONS, *options, f"-Xlog:class+load:file={told}"], told)
     line = [*line[: line.index("pyspark-shell")], "--version"]
     subprocess.run(line, capture_output=True, check=True)
-    spark = [each for each in told.read_text().splitlines() if " org.apache.spark." in each]
-    shared = [each for each in spark if "shared objects file (top)" in each]
-    assert len(shared) > 0.8 * len(spark) > 0
+    shared = [each for each in told.read_text().splitlines() if "shared objects file (top)" in each]
+    assert len([each for each in shared if " org.apache.spark." in each]) > 100
