@@ -14,11 +14,17 @@ const once = (emitter, name, wanted = () => true) =>
 
 const seen = [];
 const metrics = connection.subscribe("host_metrics/metrics", { since: "earliest" });
-metrics.on("publication", ({ offset, revision, batch, rows }) => seen.push({ offset, revision, batch, rows: rows.length }));
+metrics.on("publication", ({ offset, revision, batch, rows }) =>
+  seen.push({ offset, revision, batch, rows: rows.length }),
+);
 await once(metrics, "publication");
 const { values } = await connection.getParameters("host_metrics");
 const threshold = values.threshold === 5 ? 4 : 5;
-const accepted = once(connection, "parameters", ({ state, changed }) => state === "applied" && changed.threshold === threshold);
+const accepted = once(
+  connection,
+  "parameters",
+  ({ state, changed }) => state === "applied" && changed.threshold === threshold,
+);
 const reply = await connection.setParameters("host_metrics", { threshold });
 const applied = await accepted;
 await once(metrics, "publication", ({ batch }) => batch >= applied.batch);
@@ -30,4 +36,6 @@ try {
 }
 await connection.unsubscribe(metrics);
 connection.close();
-console.log(JSON.stringify({ seen, reply: reply.revision, applied, refusal, counts: metrics.counts, state: metrics.state }));
+console.log(
+  JSON.stringify({ seen, reply: reply.revision, applied, refusal, counts: metrics.counts, state: metrics.state }),
+);

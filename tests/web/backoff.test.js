@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { fullJitter, within } from "../../web/client/backoff.js";
 
 test("the ceiling doubles with every attempt, up to the cap", () => {
-  const ceilings = [0, 1, 2, 3, 10, 5000].map((attempt) => fullJitter(attempt, { base_ms: 500, cap_ms: 3000, random: () => 1 }));
+  const ceilings = [0, 1, 2, 3, 10, 5000].map((attempt) =>
+    fullJitter(attempt, { base_ms: 500, cap_ms: 3000, random: () => 1 }),
+  );
   assert.deepEqual(ceilings, [500, 1000, 2000, 3000, 3000, 3000]);
 });
 
@@ -13,6 +15,12 @@ test("the jitter is full: from nothing to the ceiling", () => {
 });
 
 test("a window that the gateway asked for is kept to", () => {
-  assert.equal(within([200, 800], () => 0), 200);
-  assert.equal(within([200, 800], () => 1), 800);
+  assert.equal(
+    within([200, 800], () => 0),
+    200,
+  );
+  assert.equal(
+    within([200, 800], () => 1),
+    800,
+  );
 });

@@ -34,8 +34,17 @@ test("a command is answered by the reply with its id", async () => {
 test("a refused command rejects with every fault and its path", async () => {
   FakeSocket.last.welcome();
   const reply = connection.setParameters("j", { threshold: 99 });
-  FakeSocket.last.answer("set_parameters", { type: "error", code: "invalid_parameters", title: "t", detail: "at most 8", path: "$.threshold" });
-  await assert.rejects(reply, (error) => error instanceof RivuletError && error.faults[0].path === "$.threshold" && error.message === "at most 8");
+  FakeSocket.last.answer("set_parameters", {
+    type: "error",
+    code: "invalid_parameters",
+    title: "t",
+    detail: "at most 8",
+    path: "$.threshold",
+  });
+  await assert.rejects(
+    reply,
+    (error) => error instanceof RivuletError && error.faults[0].path === "$.threshold" && error.message === "at most 8",
+  );
 });
 
 test("without a reply in time the caller is told, and a late one disturbs nobody", async () => {
@@ -115,8 +124,23 @@ test("subscriptions are asked for again from their position", () => {
   const subscription = connection.subscribe("j/out", { since: "earliest" });
   FakeSocket.last.welcome();
   assert.equal(FakeSocket.last.command("subscribe").since, "earliest");
-  FakeSocket.last.answer("subscribe", { type: "subscribed", sub: subscription.sub, stream: "j/out", epoch: "e", offset: 4 });
-  FakeSocket.last.receive({ type: "publication", sub: subscription.sub, epoch: "e", offset: 5, batch: 1, revision: 1, published_at: "2026-01-01T00:00:00Z", rows: [] });
+  FakeSocket.last.answer("subscribe", {
+    type: "subscribed",
+    sub: subscription.sub,
+    stream: "j/out",
+    epoch: "e",
+    offset: 4,
+  });
+  FakeSocket.last.receive({
+    type: "publication",
+    sub: subscription.sub,
+    epoch: "e",
+    offset: 5,
+    batch: 1,
+    revision: 1,
+    published_at: "2026-01-01T00:00:00Z",
+    rows: [],
+  });
   FakeSocket.last.drop();
   assert.equal(subscription.state, "pending");
   connection.retryNow();

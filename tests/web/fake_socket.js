@@ -29,7 +29,15 @@ export class FakeSocket {
 
   /** Let in, and answer the first ping. */
   welcome() {
-    this.receive({ type: "welcome", session: "s", server: "rivulet", protocol: "rivulet.v1", principal: "p", tenant: "t", heartbeat_s: 10 });
+    this.receive({
+      type: "welcome",
+      session: "s",
+      server: "rivulet",
+      protocol: "rivulet.v1",
+      principal: "p",
+      tenant: "t",
+      heartbeat_s: 10,
+    });
     this.answer("ping", { type: "pong" });
   }
 

@@ -40,7 +40,10 @@ test("what is dragged is sent once, when it rests, with the newest value", async
   assert.equal(board.shown.value.t, 3.3);
   assert.equal(board.status.value.t.state, "pending");
   mock.timers.tick(100);
-  assert.deepEqual(gateway.asked.map(({ values }) => values), [{ t: 3.3 }]);
+  assert.deepEqual(
+    gateway.asked.map(({ values }) => values),
+    [{ t: 3.3 }],
+  );
 });
 
 test("one command is under way at a time, and the last value always follows", async () => {
@@ -80,9 +83,19 @@ test("pushes that overtake the reply are not taken for somebody else's", async (
 test("a refusal is shown at its field, which keeps what was typed until it is given up", async () => {
   board.change("t", 99);
   mock.timers.tick(100);
-  gateway.asked[0].reject(new RivuletError({ code: "invalid_parameters", title: "t", detail: "d", errors: [{ path: "$.t", detail: "at most 8" }] }));
+  gateway.asked[0].reject(
+    new RivuletError({
+      code: "invalid_parameters",
+      title: "t",
+      detail: "d",
+      errors: [{ path: "$.t", detail: "at most 8" }],
+    }),
+  );
   await settled();
-  assert.deepEqual([board.status.value.t.state, board.status.value.t.reason, board.shown.value.t], ["refused", "at most 8", 99]);
+  assert.deepEqual(
+    [board.status.value.t.state, board.status.value.t.reason, board.shown.value.t],
+    ["refused", "at most 8", 99],
+  );
   board.discard("t");
   assert.equal(board.shown.value.t, 3);
   assert.equal(board.status.value.t, undefined);
@@ -92,7 +105,14 @@ test("what was sent along with a fault and is none itself is sent again", async 
   board.change("t", 99);
   board.change("m", "b");
   mock.timers.tick(100);
-  gateway.asked[0].reject(new RivuletError({ code: "invalid_parameters", title: "t", detail: "d", errors: [{ path: "$.t", detail: "at most 8" }] }));
+  gateway.asked[0].reject(
+    new RivuletError({
+      code: "invalid_parameters",
+      title: "t",
+      detail: "d",
+      errors: [{ path: "$.t", detail: "at most 8" }],
+    }),
+  );
   await settled();
   assert.deepEqual(gateway.asked[1].values, { m: "b" });
   assert.equal(board.status.value.t.state, "refused");
@@ -111,7 +131,10 @@ test("another user's change appears with who made it", () => {
   push("accepted", 2, { t: 7, m: "a" }, { t: 7 }, { by: "grace" });
   push("applied", 2, { t: 7, m: "a" }, { t: 7 }, { by: "grace", batch: 3 });
   const { state, by, batch } = board.status.value.t;
-  assert.deepEqual({ state, by, batch, shown: board.shown.value.t }, { state: "applied", by: "grace", batch: 3, shown: 7 });
+  assert.deepEqual(
+    { state, by, batch, shown: board.shown.value.t },
+    { state: "applied", by: "grace", batch: 3, shown: 7 },
+  );
 });
 
 test("another user's change does not take away what is being changed here", () => {
@@ -129,7 +152,13 @@ test("several revisions between two batches are applied together", async () => {
   await accept(1, 3, { t: 4, m: "b" });
   push("superseded", 2, { t: 4, m: "a" }, { t: 4 });
   push("applied", 3, { t: 4, m: "b" }, { m: "b" }, { batch: 9 });
-  assert.deepEqual(["t", "m"].map((name) => [board.status.value[name].state, board.status.value[name].batch]), [["applied", 9], ["applied", 9]]);
+  assert.deepEqual(
+    ["t", "m"].map((name) => [board.status.value[name].state, board.status.value[name].batch]),
+    [
+      ["applied", 9],
+      ["applied", 9],
+    ],
+  );
 });
 
 test("a change that the job refuses after all goes back to what is in force", async () => {
@@ -137,7 +166,10 @@ test("a change that the job refuses after all goes back to what is in force", as
   mock.timers.tick(100);
   await accept(0, 2, { t: 4, m: "a" });
   push("rejected", 2, { t: 3, m: "a" }, { t: 4 }, { reason: "the model is not there" });
-  assert.deepEqual([board.status.value.t.state, board.status.value.t.reason, board.shown.value.t], ["refused", "the model is not there", 3]);
+  assert.deepEqual(
+    [board.status.value.t.state, board.status.value.t.reason, board.shown.value.t],
+    ["refused", "the model is not there", 3],
+  );
 });
 
 test("after a time without connection what is in force is asked for", async () => {

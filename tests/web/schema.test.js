@@ -38,9 +38,21 @@ test("fields come in their order, in groups", () => {
       stop_words: { type: "string", "x-order": 1, "x-group": "One" },
     },
   });
-  assert.deepEqual(fields.map(({ name }) => name), ["b", "stop_words", "a"]);
-  assert.deepEqual(groupsOf(fields).map(({ group, fields: members }) => [group, members.length]), [["One", 2], ["Two", 1]]);
-  assert.deepEqual([fields[0].unit, fields[0].live, fields[0].required, fields[1].title], ["s", true, true, "Stop words"]);
+  assert.deepEqual(
+    fields.map(({ name }) => name),
+    ["b", "stop_words", "a"],
+  );
+  assert.deepEqual(
+    groupsOf(fields).map(({ group, fields: members }) => [group, members.length]),
+    [
+      ["One", 2],
+      ["Two", 1],
+    ],
+  );
+  assert.deepEqual(
+    [fields[0].unit, fields[0].live, fields[0].required, fields[1].title],
+    ["s", true, true, "Stop words"],
+  );
 });
 
 test("a fault is shown at its field, whichever way its path begins", () => {

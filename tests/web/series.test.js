@@ -9,9 +9,16 @@ const add = (series, batch, rows, second = batch) => series.add({ batch, revisio
 
 test("values of a key are aligned with the times of all keys", () => {
   const series = new Series({ key: ["metric"], time: "time" });
-  add(series, 1, [{ time: at(1), metric: "a", value: 1 }, { time: at(1), metric: "b", value: 10 }]);
+  add(series, 1, [
+    { time: at(1), metric: "a", value: 1 },
+    { time: at(1), metric: "b", value: 10 },
+  ]);
   add(series, 2, [{ time: at(2), metric: "a", value: 2 }]);
-  assert.deepEqual(series.view("value", [{ key: "a" }, { key: "b" }]), [[x(1), x(2)], [1, 2], [10, null]]);
+  assert.deepEqual(series.view("value", [{ key: "a" }, { key: "b" }]), [
+    [x(1), x(2)],
+    [1, 2],
+    [10, null],
+  ]);
   assert.equal(series.last("b", "value"), 10);
 });
 
@@ -24,8 +31,15 @@ test("without a time column the time of publication counts", () => {
 test("an update of an earlier time changes it, and a late row finds its place", () => {
   const series = new Series({ key: [], time: "time" });
   for (const second of [1, 3, 5]) add(series, second, [{ time: at(second), n: second }]);
-  add(series, 6, [{ time: at(3), n: 33 }, { time: at(4), n: 4 }, { time: at(0), n: 0 }]);
-  assert.deepEqual(series.view("n", line()), [[x(0), x(1), x(3), x(4), x(5)], [0, 1, 33, 4, 5]]);
+  add(series, 6, [
+    { time: at(3), n: 33 },
+    { time: at(4), n: 4 },
+    { time: at(0), n: 0 },
+  ]);
+  assert.deepEqual(series.view("n", line()), [
+    [x(0), x(1), x(3), x(4), x(5)],
+    [0, 1, 33, 4, 5],
+  ]);
 });
 
 test("memory is bounded: the oldest go, the newest stay aligned", () => {
@@ -43,8 +57,14 @@ test("the line updated longest ago gives way", () => {
   const series = new Series({ key: ["k"], time: "time", max_lines: 2 });
   add(series, 1, [{ time: at(1), k: "a", n: 1 }]);
   add(series, 2, [{ time: at(2), k: "b", n: 2 }]);
-  add(series, 3, [{ time: at(3), k: "a", n: 3 }, { time: at(3), k: "c", n: 4 }]);
-  assert.deepEqual(series.lines.map(({ key }) => key), ["a", "c"]);
+  add(series, 3, [
+    { time: at(3), k: "a", n: 3 },
+    { time: at(3), k: "c", n: 4 },
+  ]);
+  assert.deepEqual(
+    series.lines.map(({ key }) => key),
+    ["a", "c"],
+  );
   assert.equal(series.evicted, 1);
 });
 
@@ -76,7 +96,12 @@ test("a gap reaches from the last point before it to the first after it", () => 
 
 test("figures over all that is kept", () => {
   const series = new Series({ key: [], time: "time" });
-  for (const [second, n] of [[1, -4], [2, 2], [3, 5]]) add(series, second, [{ time: at(second), n }]);
+  for (const [second, n] of [
+    [1, -4],
+    [2, 2],
+    [3, 5],
+  ])
+    add(series, second, [{ time: at(second), n }]);
   assert.deepEqual(series.summary("", "n"), { low: -4, mean: 1, high: 5 });
   assert.equal(series.peak("", "n"), 5);
   assert.deepEqual(series.summary("none", "n"), {});

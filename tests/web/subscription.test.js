@@ -5,14 +5,30 @@ import { RivuletError } from "../../web/client/errors.js";
 import { Subscription } from "../../web/client/subscription.js";
 
 function make(options = { since: "earliest" }, command = async () => ({})) {
-  const subscription = new Subscription({ sub: 1, stream: "j/out", options, command, retry_in_ms: () => 100, clock: new ClockOffset() });
+  const subscription = new Subscription({
+    sub: 1,
+    stream: "j/out",
+    options,
+    command,
+    retry_in_ms: () => 100,
+    clock: new ClockOffset(),
+  });
   const heard = [];
-  for (const name of ["publication", "gap", "violation", "ended"]) subscription.on(name, (detail) => heard.push([name, detail]));
+  for (const name of ["publication", "gap", "violation", "ended"])
+    subscription.on(name, (detail) => heard.push([name, detail]));
   return { subscription, heard };
 }
 
 const publication = (offset, more = {}) => ({
-  type: "publication", sub: 1, epoch: "e", offset, batch: offset, revision: 1, published_at: new Date().toISOString(), rows: [{}, {}], ...more,
+  type: "publication",
+  sub: 1,
+  epoch: "e",
+  offset,
+  batch: offset,
+  revision: 1,
+  published_at: new Date().toISOString(),
+  rows: [{}, {}],
+  ...more,
 });
 
 function live(offset = 0) {
@@ -27,16 +43,31 @@ test("what lies end to end is handed on, and the position follows", () => {
   subscription.take(publication(7, { from: 4 }));
   subscription.take({ type: "gap", epoch: "e", from: 8, to: 10, reason: "overflow" });
   subscription.take(publication(11));
-  assert.deepEqual(heard.map(([name]) => name), ["publication", "publication", "gap", "publication"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["publication", "publication", "gap", "publication"],
+  );
   assert.deepEqual(subscription.position, { epoch: "e", offset: 11 });
-  assert.deepEqual(subscription.counts, { publications: 3, rows: 6, gaps: 1, missing: 3, overflowed: 3, epochs: 0, repeats: 0, violations: 0 });
+  assert.deepEqual(subscription.counts, {
+    publications: 3,
+    rows: 6,
+    gaps: 1,
+    missing: 3,
+    overflowed: 3,
+    epochs: 0,
+    repeats: 0,
+    violations: 0,
+  });
 });
 
 test("a hole that nobody announced is a violation, and told with what was expected", () => {
   const { subscription, heard } = live();
   subscription.take(publication(1));
   subscription.take(publication(3));
-  assert.deepEqual(heard.map(([name]) => name), ["publication", "violation", "publication"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["publication", "violation", "publication"],
+  );
   assert.deepEqual(heard[1][1].expected, { epoch: "e", offset: 2 });
 });
 
@@ -44,7 +75,10 @@ test("a repeat is a violation and not handed on", () => {
   const { subscription, heard } = live();
   subscription.take(publication(1));
   subscription.take(publication(1));
-  assert.deepEqual(heard.map(([name]) => name), ["publication", "violation"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["publication", "violation"],
+  );
   assert.equal(subscription.counts.repeats, 1);
 });
 
@@ -53,7 +87,10 @@ test("an epoch may change by a gap only", () => {
   subscription.take({ type: "gap", epoch: "f", from: 1, to: 2, reason: "epoch" });
   subscription.take(publication(3, { epoch: "f" }));
   subscription.take(publication(4, { epoch: "g" }));
-  assert.deepEqual(heard.map(([name]) => name), ["gap", "publication", "violation", "publication"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["gap", "publication", "violation", "publication"],
+  );
   assert.equal(subscription.counts.epochs, 1);
 });
 
@@ -62,7 +99,10 @@ test("the first epoch of a stream is no gap", () => {
   subscription.take({ type: "subscribed", epoch: "", offset: 0 });
   subscription.take({ type: "gap", epoch: "e", from: 1, to: 0, reason: "epoch" });
   subscription.take(publication(1));
-  assert.deepEqual(heard.map(([name]) => name), ["publication"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["publication"],
+  );
 });
 
 test("a refusal that may pass is tried again, another ends it", async () => {
@@ -98,7 +138,8 @@ test("a clock that is ahead is found out and taken off", async () => {
   await subscription.open();
   subscription.take({ type: "subscribed", epoch: "e", offset: 0 });
   // The gateway's clock is an hour behind ours: what it has just published seems an hour old.
-  for (let offset = 1; offset <= 3; offset++) subscription.take(publication(offset, { published_at: new Date(Date.now() - 3_600_000).toISOString() }));
+  for (let offset = 1; offset <= 3; offset++)
+    subscription.take(publication(offset, { published_at: new Date(Date.now() - 3_600_000).toISOString() }));
   assert.ok(subscription.lag_ms.size >= 1);
   assert.ok(subscription.lag_ms.quantile(0.95) < 1000);
 });
@@ -107,5 +148,8 @@ test("after the end nothing is handed on", () => {
   const { subscription, heard } = live();
   subscription.take({ type: "subscription_ended", sub: 1, reason: "the job is gone", last_offset: 0 });
   subscription.take(publication(1));
-  assert.deepEqual(heard.map(([name]) => name), ["ended"]);
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["ended"],
+  );
 });

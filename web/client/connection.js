@@ -44,8 +44,9 @@ export class Connection extends Emitter {
     super();
     if (!WebSocket) throw new TypeError("there is no global WebSocket here: pass one as `WebSocket`");
     this.#options = { WebSocket, reply_timeout_ms, ping_interval_ms, ...options };
+    /** @type {(typeof ConnectionState)[keyof typeof ConnectionState]} */
     this.state = ConnectionState.CLOSED;
-    /** The gateway's `welcome`, while live. */
+    /** The gateway's `welcome`, while live. @type {import("../generated/protocol.js").Welcome | undefined} */
     this.welcome = undefined;
     this.round_trip_ms = new Window(32);
     /** How far our clock is ahead of the gateway's. */
@@ -84,7 +85,8 @@ export class Connection extends Emitter {
    */
   command(frame, { timeout_ms = this.#options.reply_timeout_ms } = {}) {
     if (this.state !== ConnectionState.LIVE) return Promise.reject(new ConnectionLost("not connected to the gateway"));
-    if (this.#pending.size >= MAX_PENDING) return Promise.reject(new Error(`${MAX_PENDING} commands wait for a reply already`));
+    if (this.#pending.size >= MAX_PENDING)
+      return Promise.reject(new Error(`${MAX_PENDING} commands wait for a reply already`));
     const id = this.#next_id++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -168,7 +170,9 @@ export class Connection extends Emitter {
       return;
     }
     const { random } = this.#options;
-    const retry_in_ms = this.#drain_window_ms ? within(this.#drain_window_ms, random) : fullJitter(this.#attempt, this.#options);
+    const retry_in_ms = this.#drain_window_ms
+      ? within(this.#drain_window_ms, random)
+      : fullJitter(this.#attempt, this.#options);
     this.#drain_window_ms = undefined;
     this.#attempt += 1;
     this.#retry_timer = setTimeout(() => this.#connect(), retry_in_ms);
@@ -219,6 +223,7 @@ export class Connection extends Emitter {
       if (error instanceof ReplyTimeout) socket?.close(4408, "no pong");
       else if (!(error instanceof ConnectionLost)) this.emit("error", error);
     }
-    if (this.#socket === socket && socket) this.#ping_timer = setTimeout(() => this.#ping(), this.#options.ping_interval_ms);
+    if (this.#socket === socket && socket)
+      this.#ping_timer = setTimeout(() => this.#ping(), this.#options.ping_interval_ms);
   }
 }

@@ -32,6 +32,7 @@ export class Subscription extends Emitter {
     this.sub = sub;
     this.stream = stream;
     this.options = options;
+    /** @type {(typeof SubscriptionState)[keyof typeof SubscriptionState]} */
     this.state = SubscriptionState.PENDING;
     /** @type {{epoch: string, offset: number} | undefined} the last publication or gap taken into account */
     this.position = undefined;
@@ -39,7 +40,16 @@ export class Subscription extends Emitter {
     this.schema = undefined;
     /** Milliseconds from `published_at` to arrival, corrected for the clocks; without what was published before we asked. */
     this.lag_ms = new Window();
-    this.counts = { publications: 0, rows: 0, gaps: 0, missing: 0, overflowed: 0, epochs: 0, repeats: 0, violations: 0 };
+    this.counts = {
+      publications: 0,
+      rows: 0,
+      gaps: 0,
+      missing: 0,
+      overflowed: 0,
+      epochs: 0,
+      repeats: 0,
+      violations: 0,
+    };
     this.#command = command;
     this.#retry_in_ms = retry_in_ms;
     this.#clock = clock;
@@ -50,14 +60,21 @@ export class Subscription extends Emitter {
     const since = this.position ?? this.options.since;
     this.#asked_at_ms = Date.now();
     try {
-      const reply = await this.#command({ ...this.options, type: "subscribe", sub: this.sub, stream: this.stream, since });
+      const reply = await this.#command({
+        ...this.options,
+        type: "subscribe",
+        sub: this.sub,
+        stream: this.stream,
+        since,
+      });
       if (this.state === SubscriptionState.ENDED) return;
       this.schema = reply.schema ?? this.schema;
       this.emit("subscribed", reply);
     } catch (error) {
       if (this.state === SubscriptionState.ENDED) return;
       if (!(error instanceof RivuletError)) return; // the connection went: it asks again when it is back
-      if (ERROR_CODES[error.code]?.retry) this.#timer = setTimeout(() => this.open(attempt + 1), this.#retry_in_ms(attempt));
+      if (ERROR_CODES[error.code]?.retry)
+        this.#timer = setTimeout(() => this.open(attempt + 1), this.#retry_in_ms(attempt));
       else this.end(error.detail, error);
     }
   }
@@ -91,12 +108,14 @@ export class Subscription extends Emitter {
     this.emit("state", state);
   }
 
+  /** @param {import("../generated/protocol.js").Subscribed} reply */
   #subscribed({ epoch, offset }) {
     // A position of ours that the gateway did not take up is answered by a gap, which `#gap` takes into account.
     this.position = { epoch, offset };
     this.#enter(SubscriptionState.LIVE);
   }
 
+  /** @param {import("../generated/protocol.js").Publication} frame */
   #publication(frame) {
     const first = frame.from ?? frame.offset;
     if (this.#isRepeat(frame.epoch, frame.offset)) {
@@ -119,6 +138,7 @@ export class Subscription extends Emitter {
     }
   }
 
+  /** @param {import("../generated/protocol.js").Gap} frame */
   #gap(frame) {
     if (frame.reason !== "epoch" && (frame.epoch !== this.position?.epoch || frame.from !== this.position.offset + 1)) {
       this.#violation(frame);
@@ -140,6 +160,9 @@ export class Subscription extends Emitter {
 
   #violation(frame) {
     this.counts.violations += 1;
-    this.emit("violation", { expected: this.position && { ...this.position, offset: this.position.offset + 1 }, frame });
+    this.emit("violation", {
+      expected: this.position && { ...this.position, offset: this.position.offset + 1 },
+      frame,
+    });
   }
 }

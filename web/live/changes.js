@@ -24,9 +24,20 @@ export function appliedChanges(rows) {
     const changed = Object.keys(parse(row.changed));
     // Several changes between two batches are applied together: the values tell more than what the last one changed.
     const names = before ? Object.keys(values).filter((name) => !same(values[name], before[name])) : changed;
-    const differences = (names.length ? names : changed).map((name) => ({ name, before: before?.[name], after: values[name] }));
+    const differences = (names.length ? names : changed).map((name) => ({
+      name,
+      before: before?.[name],
+      after: values[name],
+    }));
     if (row.batch != null && row.revision > 1 && differences.length) {
-      changes.set(row.revision, { revision: row.revision, batch: row.batch, by: row.by, at: row.at, effect: row.effect, differences });
+      changes.set(row.revision, {
+        revision: row.revision,
+        batch: row.batch,
+        by: row.by,
+        at: row.at,
+        effect: row.effect,
+        differences,
+      });
     }
     before = values;
   }

@@ -13,7 +13,8 @@ export function number(value) {
   const size = Math.abs(value);
   const [scale, letter] = SCALES.find(([each]) => size >= each * (each === 1e3 ? 10 : 1)) ?? [1, ""];
   const scaled = value / scale;
-  const digits = Number.isInteger(value) && scale === 1 ? 0 : Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
+  const digits =
+    Number.isInteger(value) && scale === 1 ? 0 : Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
   const text = scaled.toFixed(digits);
   return (Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−")) + letter;
 }
@@ -28,7 +29,9 @@ export function quantity(value, unit = "") {
 
 /** A quantity at an axis, without zeros that say nothing: `6 MB/s`, `5.5`. */
 export function tick(value, unit = "") {
-  return quantity(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+  return quantity(value, unit)
+    .replace(/(\.\d*?)0+(?=\D|$)/, "$1")
+    .replace(/\.(?=\D|$)/, "");
 }
 
 /** @param {number | null | undefined} value_ms */
@@ -44,7 +47,8 @@ export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
-  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+  if (whole < 86_400)
+    return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
   return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3600)} h`;
 }
 
@@ -56,7 +60,12 @@ export function isoDuration(text) {
   if (!match) return String(text ?? "");
   const total = (match[1] ?? 0) * 86_400 + (match[2] ?? 0) * 3600 + (match[3] ?? 0) * 60 + Number(match[4] ?? 0);
   if (total < 1) return `${Math.round(total * 1000)} ms`;
-  for (const [size, unit] of [[86_400, "d"], [3600, "h"], [60, "min"]]) if (total % size === 0 && total >= size) return `${total / size} ${unit}`;
+  for (const [size, unit] of [
+    [86_400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ])
+    if (total % size === 0 && total >= size) return `${total / size} ${unit}`;
   return `${Number(total.toFixed(3))} s`;
 }
 
@@ -65,7 +74,9 @@ const pad = (value, width = 2) => String(value).padStart(width, "0");
 /** @param {string | number | Date} at @returns {string} `18:04:09` in the local zone */
 export function time(at) {
   const date = new Date(at);
-  return Number.isNaN(date.getTime()) ? "–" : `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return Number.isNaN(date.getTime())
+    ? "–"
+    : `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
 /** @param {string | number | Date} at @returns {string} `18:04:09.120` */
@@ -99,6 +110,9 @@ export function value(given) {
   if (given === null) return "default";
   if (typeof given === "boolean") return given ? "on" : "off";
   if (typeof given === "number") return String(given);
-  if (Array.isArray(given)) return given.length > 4 ? `${given.slice(0, 3).join(", ")} and ${given.length - 3} more` : given.join(", ") || "none";
+  if (Array.isArray(given))
+    return given.length > 4
+      ? `${given.slice(0, 3).join(", ")} and ${given.length - 3} more`
+      : given.join(", ") || "none";
   return typeof given === "string" ? isoDuration(given) : JSON.stringify(given);
 }

@@ -57,7 +57,12 @@ connection.on("state", async ({ state, code, reason, retry_in_ms }) => {
     session.value ??= await getSession();
   } else if (state === ConnectionState.WAITING) {
     if (link.peek().state === "live") say("The connection to the gateway was lost; trying again");
-    link.value = { state: navigator.onLine ? "reconnecting" : "offline", code, reason, retry_at_ms: Date.now() + retry_in_ms };
+    link.value = {
+      state: navigator.onLine ? "reconnecting" : "offline",
+      code,
+      reason,
+      retry_at_ms: Date.now() + retry_in_ms,
+    };
     await askAfterRefusal();
   } else if (state === ConnectionState.CLOSED && code >= 4500) {
     session.value = undefined;
@@ -83,7 +88,9 @@ connection.on("error", (error) => console.error("The gateway refused a command w
 
 /** A command that the user asked for; what went wrong is a sentence to show. */
 export function explain(error) {
-  return error instanceof ConnectionLost ? "Not connected to the gateway: try again when the connection is live." : error.message;
+  return error instanceof ConnectionLost
+    ? "Not connected to the gateway: try again when the connection is live."
+    : error.message;
 }
 
 window.addEventListener("online", () => connection.retryNow());

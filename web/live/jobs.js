@@ -34,7 +34,8 @@ export function keyOfJob(job) {
 function upsert(job) {
   const others = (jobs.peek() ?? []).filter((each) => each.id !== job.id);
   const before = (jobs.peek() ?? []).find((each) => each.id === job.id);
-  if (before && before.state !== job.state) say(`Job ${job.name} is ${job.state.replace("_", " ")}${job.reason ? `: ${job.reason}` : ""}`);
+  if (before && before.state !== job.state)
+    say(`Job ${job.name} is ${job.state.replace("_", " ")}${job.reason ? `: ${job.reason}` : ""}`);
   jobs.value = [...others, job].sort((a, b) => (a.created_at < b.created_at ? 1 : -1)).slice(0, MAX_JOBS);
 }
 

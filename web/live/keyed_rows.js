@@ -42,7 +42,9 @@ export class KeyedRows {
   sorted(column, direction = 1) {
     const rows = [...this.#rows.values()];
     if (column) return rows.sort((a, b) => direction * compare(a[column], b[column]));
-    return this.#key.length && !this.#in_order ? rows.sort((a, b) => compare(keyOf(a, this.#key), keyOf(b, this.#key))) : rows;
+    return this.#key.length && !this.#in_order
+      ? rows.sort((a, b) => compare(keyOf(a, this.#key), keyOf(b, this.#key)))
+      : rows;
   }
 }
 

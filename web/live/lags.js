@@ -17,5 +17,12 @@ export function accounts() {
   }));
   const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
   const slowest = rows.filter((row) => row.p95 !== undefined).sort((a, b) => b.p95 - a.p95)[0];
-  return { rows, gaps: sum("gaps"), missing: sum("missing"), dropped: sum("overflowed"), violations: sum("violations"), slowest };
+  return {
+    rows,
+    gaps: sum("gaps"),
+    missing: sum("missing"),
+    dropped: sum("overflowed"),
+    violations: sum("violations"),
+    slowest,
+  };
 }

@@ -43,7 +43,10 @@ export class ParameterBoard {
     this.status = signal({});
     /** A fault that belongs to no single field. */
     this.fault = signal("");
-    this.#off = [connection.on("parameters", (push) => this.#push(push)), connection.on("welcome", () => this.refresh())];
+    this.#off = [
+      connection.on("parameters", (push) => this.#push(push)),
+      connection.on("welcome", () => this.refresh()),
+    ];
   }
 
   close() {
@@ -110,7 +113,10 @@ export class ParameterBoard {
   }
 
   #refused(error, pending) {
-    const { by_field, others } = faultsByField(error.faults?.length ? error.faults : [{ detail: error.message }], this.#names);
+    const { by_field, others } = faultsByField(
+      error.faults?.length ? error.faults : [{ detail: error.message }],
+      this.#names,
+    );
     const at_fault = pending.filter((name) => name in by_field);
     // The patch is taken as a whole or not at all: those that are not at fault are sent again, without the others.
     for (const name of at_fault.length && !others.length ? at_fault : pending) {
@@ -129,7 +135,9 @@ export class ParameterBoard {
     const by = this.#own.has(push.revision) ? undefined : push.by;
     const names = Object.keys(push.changed);
     if (push.state === "accepted") {
-      for (const name of names) if (this.status.peek()[name]?.state !== "pending") this.#set(name, { state: "accepted", revision: push.revision, by });
+      for (const name of names)
+        if (this.status.peek()[name]?.state !== "pending")
+          this.#set(name, { state: "accepted", revision: push.revision, by });
       this.#show(push.values);
     } else if (push.state === "applied" || push.state === "reverted") {
       this.in_force.value = { revision: push.revision, values: push.values };

@@ -15,7 +15,10 @@ export class Problem extends Error {
  * @returns {Promise<any>} the JSON body, or undefined for an empty one; rejects with Problem, or TypeError without a gateway
  */
 async function call(path, init = {}) {
-  const response = await fetch(path, { ...init, headers: { "content-type": "application/json", accept: "application/json" } });
+  const response = await fetch(path, {
+    ...init,
+    headers: { "content-type": "application/json", accept: "application/json" },
+  });
   const text = await response.text();
   const body = response.headers.get("content-type")?.includes("json") && text ? JSON.parse(text) : undefined;
   if (!response.ok) throw new Problem({ ...body, status: response.status });

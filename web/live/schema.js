@@ -95,7 +95,9 @@ export function faultsByField(faults, names) {
   const by_field = {};
   const others = [];
   for (const { path = "$", detail } of faults) {
-    const steps = path.split(/[.[\]]+/).filter((step) => step && step !== "$" && step !== "parameters" && step !== "values");
+    const steps = path
+      .split(/[.[\]]+/)
+      .filter((step) => step && step !== "$" && step !== "parameters" && step !== "values");
     if (names.includes(steps[0])) by_field[steps[0]] = by_field[steps[0]] ? `${by_field[steps[0]]}; ${detail}` : detail;
     else others.push(steps.length ? `${steps.join(".")}: ${detail}` : detail);
   }

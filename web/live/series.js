@@ -112,9 +112,15 @@ export class Series {
   /** @returns {{low?: number, mean?: number, high?: number}} over all that is kept */
   summary(key, column) {
     const values = this.#lines.get(key)?.columns.get(column);
-    const kept = values ? Array.from(values.subarray(this.#start, this.#size)).filter((value) => !Number.isNaN(value)) : [];
+    const kept = values
+      ? Array.from(values.subarray(this.#start, this.#size)).filter((value) => !Number.isNaN(value))
+      : [];
     if (!kept.length) return {};
-    return { low: Math.min(...kept), mean: kept.reduce((sum, value) => sum + value, 0) / kept.length, high: Math.max(...kept) };
+    return {
+      low: Math.min(...kept),
+      mean: kept.reduce((sum, value) => sum + value, 0) / kept.length,
+      high: Math.max(...kept),
+    };
   }
 
   /** How far from zero the line ever was. */
@@ -133,7 +139,10 @@ export class Series {
   #put(row, x) {
     const slot = this.#slot(x);
     if (slot < 0) return;
-    const key = keyOf(row, this.key.filter((column) => column in row));
+    const key = keyOf(
+      row,
+      this.key.filter((column) => column in row),
+    );
     const line = this.#lines.get(key) ?? this.#newLine(key, row);
     line.touched = this.#touches++;
     for (const [column, value] of Object.entries(row)) {

@@ -43,6 +43,11 @@ for (const name of [...packages].sort()) {
 }
 writeFileSync(join(here, "LICENSES.txt"), licences.join("\n\n"));
 
-const sha256 = (name) => createHash("sha256").update(readFileSync(join(here, name))).digest("hex");
-const files = Object.fromEntries(["vendor.js", "uplot.css", "LICENSES.txt"].map((name) => [name, { sha256: sha256(name) }]));
+const sha256 = (name) =>
+  createHash("sha256")
+    .update(readFileSync(join(here, name)))
+    .digest("hex");
+const files = Object.fromEntries(
+  ["vendor.js", "uplot.css", "LICENSES.txt"].map((name) => [name, { sha256: sha256(name) }]),
+);
 writeFileSync(join(here, "VENDOR.json"), `${JSON.stringify({ packages: listed, files }, null, 2)}\n`);

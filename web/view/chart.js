@@ -38,10 +38,13 @@ export class Chart {
     this.#painter = painter(() => this.#paint());
     this.#observers = [
       new ResizeObserver(() => this.#resize()),
-      new IntersectionObserver(([{ isIntersecting }]) => {
-        this.#on_screen = isIntersecting;
-        this.invalidate();
-      }, { rootMargin: "120px" }),
+      new IntersectionObserver(
+        ([{ isIntersecting }]) => {
+          this.#on_screen = isIntersecting;
+          this.invalidate();
+        },
+        { rootMargin: "120px" },
+      ),
     ];
     for (const observer of this.#observers) observer.observe(element);
     this.#off = [
@@ -84,18 +87,21 @@ export class Chart {
     this.#unmake();
     const { lines, unit, series, column, scattered, tall, accents = [] } = this.#options;
     const width = Math.max(200, this.#element.clientWidth);
-    this.#plot = makePlot({
-      lines,
-      unit,
-      width,
-      scattered,
-      gaps: () => series.gaps,
-      accents: () => accents.map((each) => each.view(column, lines, this.#span().min)),
-      shown: () => this.#span(),
-      tall,
-      on_draw: () => this.#placeMarks(),
-      on_cursor: (index, left) => this.#point(index, left),
-    }, this.#element);
+    this.#plot = makePlot(
+      {
+        lines,
+        unit,
+        width,
+        scattered,
+        gaps: () => series.gaps,
+        accents: () => accents.map((each) => each.view(column, lines, this.#span().min)),
+        shown: () => this.#span(),
+        tall,
+        on_draw: () => this.#placeMarks(),
+        on_cursor: (index, left) => this.#point(index, left),
+      },
+      this.#element,
+    );
     this.#marks = new ChartMarks(this.#plot.over);
     this.#tooltip = new ChartTooltip(this.#plot.over);
     this.invalidate();
@@ -163,7 +169,9 @@ export class Chart {
     if (now - this.#summary_at_ms < SUMMARY_INTERVAL_MS) return;
     this.#summary_at_ms = now;
     const { series, column, lines, unit, title } = this.#options;
-    const told = lines.slice(0, 6).map(({ key, label }) => `${label || column} ${quantity(series.last(key, column), unit)}`);
+    const told = lines
+      .slice(0, 6)
+      .map(({ key, label }) => `${label || column} ${quantity(series.last(key, column), unit)}`);
     const more = lines.length > 6 ? `, and ${lines.length - 6} more lines` : "";
     const gaps = series.gaps.length ? ` ${series.gaps.length} gaps in the data.` : "";
     this.#element.setAttribute("aria-label", `Line chart of ${title}. Last values: ${told.join(", ")}${more}.${gaps}`);

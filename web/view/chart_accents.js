@@ -22,7 +22,13 @@ export function drawAccents(plot, views) {
       values.forEach((value, at) => {
         if (value === null || x[at] < plot.scales.x.min) return;
         ctx.beginPath();
-        ctx.arc(plot.valToPos(x[at], "x", true), plot.valToPos(value, "y", true), RADIUS_PX * devicePixelRatio, 0, 2 * Math.PI);
+        ctx.arc(
+          plot.valToPos(x[at], "x", true),
+          plot.valToPos(value, "y", true),
+          RADIUS_PX * devicePixelRatio,
+          0,
+          2 * Math.PI,
+        );
         ctx.fill();
         ctx.stroke();
       });

@@ -34,7 +34,11 @@ export function rangeOfValues(low, high) {
  *   on_cursor: (index: number | null, left: number) => void}} options
  */
 export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw, on_cursor, shown, tall }, element) {
-  const axis = { stroke: colour("--ink-3"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
+  const axis = {
+    stroke: colour("--ink-3"),
+    font: `11px ${getComputedStyle(element).fontFamily}`,
+    ticks: { show: false },
+  };
   const grid = { stroke: colour("--line"), width: 1 };
   const options = {
     width,
@@ -51,12 +55,32 @@ export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw
       y: false,
     },
     scales: {
-      x: { time: true, range: () => { const { min, max } = shown(); return [min, max]; } },
+      x: {
+        time: true,
+        range: () => {
+          const { min, max } = shown();
+          return [min, max];
+        },
+      },
       y: { range: (_plot, low, high) => rangeOfValues(low, high) },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 26, gap: 6, space: 90, values: (_plot, splits) => splits.map((split) => time(split * 1000)) },
-      { ...axis, grid, size: 62, gap: 8, space: 34, values: (_plot, splits) => splits.map((split) => tick(split, unit)) },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 26,
+        gap: 6,
+        space: 90,
+        values: (_plot, splits) => splits.map((split) => time(split * 1000)),
+      },
+      {
+        ...axis,
+        grid,
+        size: 62,
+        gap: 8,
+        space: 34,
+        values: (_plot, splits) => splits.map((split) => tick(split, unit)),
+      },
     ],
     series: [
       {},
@@ -72,12 +96,21 @@ export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw
       })),
     ],
     hooks: {
-      draw: [(plot) => { drawAccents(plot, accents()); drawGaps(plot, gaps()); on_draw(plot); }],
+      draw: [
+        (plot) => {
+          drawAccents(plot, accents());
+          drawGaps(plot, gaps());
+          on_draw(plot);
+        },
+      ],
       setCursor: [(plot) => on_cursor(plot.cursor.idx, plot.cursor.left)],
       setSelect: [
         (plot) => {
           if (plot.select.width < 8) return;
-          pinned.value = { min: plot.posToVal(plot.select.left, "x"), max: plot.posToVal(plot.select.left + plot.select.width, "x") };
+          pinned.value = {
+            min: plot.posToVal(plot.select.left, "x"),
+            max: plot.posToVal(plot.select.left + plot.select.width, "x"),
+          };
           plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
         },
       ],

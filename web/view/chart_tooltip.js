@@ -32,7 +32,8 @@ export class ChartTooltip {
       element.prepend(Object.assign(document.createElement("i"), { className: `swatch hue-${hue % 12}` }));
       this.#element.append(element);
     }
-    if (values.length > MAX_LINES) this.#element.append(row("tooltip-more", "", `and ${values.length - MAX_LINES} more`));
+    if (values.length > MAX_LINES)
+      this.#element.append(row("tooltip-more", "", `and ${values.length - MAX_LINES} more`));
     this.#element.hidden = false;
     const leftwards = left_px > width_px / 2;
     this.#element.style.transform = `translateX(${leftwards ? left_px - 14 : left_px + 14}px)${leftwards ? " translateX(-100%)" : ""}`;

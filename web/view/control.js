@@ -12,8 +12,18 @@ export function Control({ field, value, fault, disabled = false, note, tone = ""
   const id = useId();
   const Widget = WIDGETS[field.kind];
   const grouped = field.kind === "radio" || field.kind === "checks";
-  const described = [field.description && `${id}-about`, fault && `${id}-fault`, note && `${id}-note`].filter(Boolean).join(" ");
-  const common = { id, field, value, disabled, on_change, "aria-describedby": described || undefined, "aria-invalid": fault ? "true" : undefined };
+  const described = [field.description && `${id}-about`, fault && `${id}-fault`, note && `${id}-note`]
+    .filter(Boolean)
+    .join(" ");
+  const common = {
+    id,
+    field,
+    value,
+    disabled,
+    on_change,
+    "aria-describedby": described || undefined,
+    "aria-invalid": fault ? "true" : undefined,
+  };
   const title = html`${field.title}${field.required && html`<span class="required"> (needed)</span>`}`;
   const body = html`
     <${Widget} ...${common} />
@@ -22,11 +32,22 @@ export function Control({ field, value, fault, disabled = false, note, tone = ""
     ${note && html`<div class="note" id="${id}-note">${note}</div>`}`;
   const classes = `field ${field.kind} ${tone}`;
   return grouped
-    ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described || undefined}><legend>${title}</legend>${body}</fieldset>`
+    ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described || undefined}>
+      <legend>${title}</legend>${body}</fieldset>`
     : html`<div class=${classes} data-field=${field.name}><label for=${id}>${title}</label>${body}</div>`;
 }
 
-const WIDGETS = { slider: Slider, number: NumberBox, switch: Switch, radio: Radio, select: Select, checks: Checks, list: List, duration: Duration, text: Text };
+const WIDGETS = {
+  slider: Slider,
+  number: NumberBox,
+  switch: Switch,
+  radio: Radio,
+  select: Select,
+  checks: Checks,
+  list: List,
+  duration: Duration,
+  text: Text,
+};
 
 function numberOf(text, nullable) {
   if (text.trim() === "") return nullable ? null : text;
@@ -42,13 +63,15 @@ function Slider({ id, field, value, disabled, on_change, ...aria }) {
   useEffect(() => range.current.style.setProperty("--filled", `${(filled * 100).toFixed(1)}%`), [filled]);
   return html`<div class="slider-row">
     <input ref=${range} type="range" min=${minimum} max=${maximum} step=${step} value=${value} disabled=${disabled} tabindex="0"
-      aria-label=${field.title} aria-valuetext="${value} ${field.unit}" onInput=${(event) => on_change(event.target.valueAsNumber)} />
+      aria-label=${field.title} aria-valuetext="${value} ${field.unit}"
+        onInput=${(event) => on_change(event.target.valueAsNumber)} />
     <${NumberBox} ...${{ id, field, value, disabled, on_change, ...aria }} />
   </div>`;
 }
 
 function NumberBox({ id, field, value, disabled, on_change, ...aria }) {
-  return html`<span class="boxed"><input id=${id} class="number" type="text" inputmode=${field.integer ? "numeric" : "decimal"} autocomplete="off"
+  return html`<span class="boxed">
+    <input id=${id} class="number" type="text" inputmode=${field.integer ? "numeric" : "decimal"} autocomplete="off"
     value=${value ?? ""} disabled=${disabled} onChange=${(event) => on_change(numberOf(event.target.value, field.nullable))}
     ...${aria} />${field.unit && html`<span class="unit" aria-hidden="true">${field.unit}</span>`}</span>`;
 }
@@ -60,7 +83,9 @@ function Switch({ id, value, disabled, on_change, ...aria }) {
 
 function Radio({ id, field, value, disabled, on_change }) {
   return html`<div class="segments">${field.options.map(
-    (option) => html`<label key=${option}><input type="radio" name=${id} checked=${value === option} disabled=${disabled}
+    (
+      option,
+    ) => html`<label key=${option}><input type="radio" name=${id} checked=${value === option} disabled=${disabled}
       onChange=${() => on_change(option)} /><span>${String(option)}</span></label>`,
   )}</div>`;
 }
@@ -84,7 +109,12 @@ function Checks({ field, value = [], disabled, on_change }) {
 
 function List({ id, field, value, disabled, on_change, ...aria }) {
   const numeric = field.items.type === "number" || field.items.type === "integer";
-  const read = (text) => text.split(/[,\n]/).map((each) => each.trim()).filter(Boolean).map((each) => (numeric ? numberOf(each, false) : each));
+  const read = (text) =>
+    text
+      .split(/[,\n]/)
+      .map((each) => each.trim())
+      .filter(Boolean)
+      .map((each) => (numeric ? numberOf(each, false) : each));
   return html`<textarea id=${id} rows="2" disabled=${disabled} placeholder="separated by commas" ...${aria}
     value=${Array.isArray(value) ? value.join(", ") : (value ?? "")} onChange=${(event) => on_change(read(event.target.value))} />`;
 }

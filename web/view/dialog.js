@@ -14,7 +14,8 @@ export function Dialog({ title, on_close, children }) {
     onClick=${(event) => event.target === element.current && on_close()}>
     <div class="dialog-inner">
       <header><h2 id=${id}>${title}</h2>
-        <button type="button" class="button quiet small" aria-label="Close" onClick=${on_close}>${icon("close")}</button></header>
+        <button type="button" class="button quiet small" aria-label="Close" onClick=${on_close}>${icon("close")}</button>
+          </header>
       ${children}
     </div>
   </dialog>`;

@@ -9,7 +9,8 @@ import { html, icon } from "./ui.js";
 const SCHEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
 
 export function Wordmark() {
-  return html`<span class="wordmark"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 9c5 0 6 4 11 4s6-5 15-5" /><path d="M3 17c5 0 6 4 11 4s6-5 15-5" /><path d="M3 25c5 0 6 3 11 3s6-4 15-4" /></svg>Rivulet</span>`;
+  return html`<span class="wordmark"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 9c5 0 6 4 11 4s6-5 15-5" />
+    <path d="M3 17c5 0 6 4 11 4s6-5 15-5" /><path d="M3 25c5 0 6 3 11 3s6-4 15-4" /></svg>Rivulet</span>`;
 }
 
 export function Header() {
@@ -20,14 +21,25 @@ export function Header() {
       <a href=${hrefs.run()} aria-current=${view === "run" ? "page" : undefined}>Start</a></nav>
     <div class="bar-tools">
       <${LinkState} />
-      <button type="button" class="button small pause ${paused.value ? "on" : ""}" aria-pressed=${paused.value} title="Stop painting; data go on (Space)"
-        onClick=${() => setPaused(!paused.peek())}>${icon(paused.value ? "play" : "pause")}<span class="label">${paused.value ? "Resume" : "Pause"}</span>
+      <button type="button" class="button small pause ${paused.value ? "on" : ""}" aria-pressed=${paused.value}
+        title="Stop painting; data go on (Space)"
+        onClick=${() => setPaused(!paused.peek())}>${icon(paused.value ? "play" : "pause")}<span
+          class="label">${paused.value ? "Resume" : "Pause"}</span>
         ${paused.value && html`<span class="behind" data-behind=${behind.value}>${number(behind.value)} behind</span>`}</button>
-      <button type="button" class="button quiet small" aria-label="Colours: ${scheme.value}; switch" title="Colours: ${scheme.value}" onClick=${nextScheme}>${icon(SCHEME_ICONS[scheme.value])}</button>
-      <button type="button" class="button quiet small" aria-label="Help and keys" title="Help (?)" onClick=${() => (help_open.value = true)}>${icon("help")}</button>
-      ${session.value?.authentication === "token" && html`<button type="button" class="button quiet small" aria-label="Log out ${session.value.principal}" title="Log out ${session.value.principal}" onClick=${logout}>${icon("out")}</button>`}
+      <button type="button" class="button quiet small" aria-label="Colours: ${scheme.value}; switch"
+        title="Colours: ${scheme.value}" onClick=${nextScheme}>${icon(SCHEME_ICONS[scheme.value])}</button>
+      <button type="button" class="button quiet small" aria-label="Help and keys" title="Help (?)"
+        onClick=${() => (help_open.value = true)}>${icon("help")}</button>
+      <${LogOut} />
     </div>
   </header>`;
+}
+
+function LogOut() {
+  if (session.value?.authentication !== "token") return null;
+  const label = `Log out ${session.value.principal}`;
+  return html`<button type="button" class="button quiet small" aria-label=${label} title=${label} onClick=${logout}>
+    ${icon("out")}</button>`;
 }
 
 /** Where the connection stands, in words. */

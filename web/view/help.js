@@ -16,11 +16,13 @@ const KEYS = [
 export function Help() {
   if (!help_open.value) return null;
   return html`<${Dialog} title="Help" on_close=${() => (help_open.value = false)}>
-    <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt>${keys.map((key) => html`<kbd key=${key}>${key}</kbd> `)}</dt><dd>${what}</dd></div>`)}</dl>
+    <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt>${keys.map((key) => html`<kbd key=${key}>${key}</kbd> `)}</dt>
+      <dd>${what}</dd></div>`)}</dl>
     <h3>What the charts tell</h3>
     <ul class="key-facts">
       <li><span class="sample mark-sample" />a change of parameters took effect from that micro-batch on</li>
-      <li><span class="sample ring-sample"><i class="ring" /></span>an event of another output, on the line that it is about</li>
+      <li><span class="sample ring-sample"><i class="ring" />
+        </span>an event of another output, on the line that it is about</li>
       <li><span class="sample gap-sample" />a gap: publications that will never come, and why is in the status bar</li>
     </ul>
     <p class="muted small">Drag over a chart to look closer; double-click, or <kbd>f</kbd>, to follow the newest again.</p>

@@ -26,10 +26,12 @@ export function JobPage({ name, tab }) {
   if (!job) {
     return jobs.value === undefined
       ? html`<p class="muted loading" role="status">Asking the gateway for its jobs …</p>`
-      : html`<${Empty} level=${1} title="There is no job “${name}”"><p>It may have been forgotten by the gateway. <a href=${hrefs.jobs}>See all jobs</a>.</p><//>`;
+      : html`<${Empty} level=${1} title="There is no job “${name}”">
+        <p>It may have been forgotten by the gateway. <a href=${hrefs.jobs}>See all jobs</a>.</p><//>`;
   }
   const declared = functions.value?.find((each) => each.name === job.function);
-  if (functions.value === undefined) return html`<p class="muted loading" role="status">Asking the gateway for its functions …</p>`;
+  if (functions.value === undefined)
+    return html`<p class="muted loading" role="status">Asking the gateway for its functions …</p>`;
   return html`<${Opened} key=${job.id} job=${job} declared=${declared} tab=${tab} />`;
 }
 
@@ -64,7 +66,9 @@ function Opened({ job, declared, tab }) {
     };
   }, [job.id]);
   const page = opened.value;
-  if (fault.value) return html`<p class="fault banner" role="alert">${fault.value} <button type="button" class="link" onClick=${() => location.reload()}>Load the page again</button></p>`;
+  if (fault.value)
+    return html`<p class="fault banner" role="alert">${fault.value} <button type="button" class="link"
+      onClick=${() => location.reload()}>Load the page again</button></p>`;
   if (!page) return html`<p class="muted loading" role="status">Opening ${job.name} …</p>`;
   const Pane = PANES[tab];
   return html`<article class="job">
@@ -73,14 +77,17 @@ function Opened({ job, declared, tab }) {
       <div class="job-main">
         <div class="tab-bar">
           <nav class="tabs" aria-label="Views of ${job.name}">
-            ${tabs.map((each) => html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`)}
+            ${tabs.map(
+              (each) => html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`,
+            )}
           </nav>
           ${(tab === "data" || tab === "progress") && html`<${TimeBar} />`}
         </div>
         <${Pane} key=${tab} job=${job} page=${page} />
       </div>
       <aside class="job-side" aria-label="Steering">
-        <${ParameterPanel} board=${page.board} schema=${schema} can_change=${canControl.value && !isFinal(job)} reason=${whyFixed(job)} />
+        <${ParameterPanel} board=${page.board} schema=${schema} can_change=${canControl.value && !isFinal(job)}
+          reason=${whyFixed(job)} />
         <${ChangeList} changes=${page.changes} />
       </aside>
     </div>
@@ -88,7 +95,9 @@ function Opened({ job, declared, tab }) {
 }
 
 function whyFixed(job) {
-  return isFinal(job) ? `The job is ${job.state.replace("_", " ")}: these are the last values it ran with.` : "Your token may look, but not change parameters (right “control”).";
+  return isFinal(job)
+    ? `The job is ${job.state.replace("_", " ")}: these are the last values it ran with.`
+    : "Your token may look, but not change parameters (right “control”).";
 }
 
 function JobHead({ job, page }) {
@@ -108,7 +117,8 @@ function JobHead({ job, page }) {
       <${Figure} label="Processed">${number(progress?.processed_rows_per_second)}<small>rows/s</small><//>
       <${Figure} label="Batch">${number(progress?.batch)}<//>
       <${Figure} label="Batch duration">${milliseconds(progress?.batch_duration_ms)}<//>
-      <${Figure} label="Lag" title="From publication to arrival here, median">${link.value.state === "live" ? html`<${Lag} subscription=${lag} />` : "–"}<//>
+      <${Figure} label="Lag"
+        title="From publication to arrival here, median">${link.value.state === "live" ? html`<${Lag} subscription=${lag} />` : "–"}<//>
     </dl>
     <${StopButton} job=${job} />
     ${job.reason && html`<p class="reason ${isFinal(job) ? "final" : ""}">${job.reason}</p>`}

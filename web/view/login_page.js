@@ -16,7 +16,10 @@ export function LoginPage() {
     try {
       await login(token.value.trim());
     } catch (error) {
-      fault.value = error instanceof Problem ? `The gateway does not know this token. ${error.message}` : "The gateway does not answer: is it running?";
+      fault.value =
+        error instanceof Problem
+          ? `The gateway does not know this token. ${error.message}`
+          : "The gateway does not answer: is it running?";
     }
     busy.value = false;
   };
@@ -29,7 +32,8 @@ export function LoginPage() {
       ${code >= 4500 && html`<p class="fault banner" role="status">Logged out: ${reason || `code ${code}`}.</p>`}
       <label for="token">Token</label>
       <input id="token" class="wide" type="password" autocomplete="current-password" required value=${token.value}
-        aria-invalid=${fault.value ? "true" : undefined} aria-describedby="token-fault" onInput=${(event) => (token.value = event.target.value)} />
+        aria-invalid=${fault.value ? "true" : undefined} aria-describedby="token-fault"
+          onInput=${(event) => (token.value = event.target.value)} />
       <p class="fault" id="token-fault" role="alert">${fault.value}</p>
       <button type="submit" class="button primary" disabled=${busy.value}>${busy.value ? "Asking …" : "Log in"}</button>
     </form>

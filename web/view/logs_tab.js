@@ -56,12 +56,16 @@ export function LogsTab({ job }) {
     if (following.value) table.current.scrollToEnd();
   };
   return html`<div class="time-bar">
-      <div class="segments" role="group" aria-label="Least level">${LEVELS.map((each) => html`<button type="button" key=${each} aria-pressed=${level.value === each}
-        onClick=${() => (level.value = each)}>${each.toLowerCase()}</button>`)}</div>
-      <button type="button" class="button small ${following.value ? "on" : ""}" aria-pressed=${following.value} onClick=${follow}>${icon("follow")}Follow</button>
+      <div class="segments" role="group" aria-label="Least level">${LEVELS.map(
+        (each) => html`<button type="button" key=${each} aria-pressed=${level.value === each}
+        onClick=${() => (level.value = each)}>${each.toLowerCase()}</button>`,
+      )}</div>
+      <button type="button" class="button small ${following.value ? "on" : ""}" aria-pressed=${following.value}
+        onClick=${follow}>${icon("follow")}Follow</button>
       <span class="muted small">${count.value} lines</span>
     </div>
     ${count.value === 0 && html`<p class="muted small nothing">Nothing is logged at this level yet.</p>`}
     <div class="table logs" ref=${element} hidden=${count.value === 0} />
-    ${opened.value && html`<${Dialog} title=${opened.value.message} on_close=${() => (opened.value = undefined)}><pre class="traceback" tabindex="0">${opened.value.traceback}</pre><//>`}`;
+    ${opened.value && html`<${Dialog} title=${opened.value.message} on_close=${() => (opened.value = undefined)}>
+      <pre class="traceback" tabindex="0">${opened.value.traceback}</pre><//>`}`;
 }

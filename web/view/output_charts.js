@@ -19,7 +19,9 @@ export function OutputCharts({ feed, name, changes }) {
   const hues = new Map(series.lines.map(({ key }, index) => [key, index]));
   const lines = series.lines.map(({ key, unit }) => ({ key, unit, label: key, hue: hues.get(key) }));
   const order = feed.columns.value;
-  const columns = series.columns.filter((column) => column !== feed.output.time).sort((a, b) => order.indexOf(a) - order.indexOf(b));
+  const columns = series.columns
+    .filter((column) => column !== feed.output.time)
+    .sort((a, b) => order.indexOf(a) - order.indexOf(b));
   // Events are seen on the lines that they are about, and in their table: their own charts are there on request.
   const shown = useSignal(undefined);
   const chosen = shown.value ?? new Set(feed.scattered ? [] : columns);
@@ -29,13 +31,16 @@ export function OutputCharts({ feed, name, changes }) {
     ${lines.length > 1 && chosen.size > 0 && html`<${Legend} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
     <${Gaps} series=${series} />
     <div class="chart-grid">
-      ${columns.filter((column) => chosen.has(column)).flatMap((column) =>
-        facets(series, column, lines, split).map(
-          ({ unit, members }, index) =>
-            html`<${ChartPanel} tall=${column === first && index === 0} key=${`${column}/${unit}/${members.map(({ key }) => key).join()}/${column === first && index === 0}`} feed=${feed} name=${name}
+      ${columns
+        .filter((column) => chosen.has(column))
+        .flatMap((column) =>
+          facets(series, column, lines, split).map(
+            ({ unit, members }, index) =>
+              html`<${ChartPanel} tall=${column === first && index === 0}
+                key=${`${column}/${unit}/${members.map(({ key }) => key).join()}/${column === first && index === 0}`} feed=${feed} name=${name}
               column=${column} unit=${unit} lines=${members} changes=${changes} />`,
-        ),
-      )}
+          ),
+        )}
     </div>
   </div>`;
 }
@@ -44,7 +49,8 @@ export function OutputCharts({ feed, name, changes }) {
 function facets(series, column, lines, split) {
   const with_values = lines.filter(({ key }) => series.last(key, column) !== undefined);
   const units = [...new Set(with_values.map(({ unit }) => unit))];
-  const size_of = (unit) => Math.max(...with_values.filter((line) => line.unit === unit).map(({ key }) => series.peak(key, column)));
+  const size_of = (unit) =>
+    Math.max(...with_values.filter((line) => line.unit === unit).map(({ key }) => series.peak(key, column)));
   const sizes = units.map(size_of).filter((size) => size > 0);
   if (Math.max(...sizes) >= SPREAD * Math.min(...sizes)) split.add(column); // and stays so: charts do not jump to and fro
   if (units.length < 2 || !split.has(column)) {
@@ -60,7 +66,10 @@ function Columns({ columns, chosen, on_choose }) {
   if (columns.length < 2) return null;
   const toggle = (column) => on_choose(new Set(columns.filter((each) => chosen.has(each) !== (each === column))));
   return html`<div class="chart-columns" role="group" aria-label="Columns with a chart"><span class="muted small">Charts</span>
-    ${columns.map((column) => html`<button type="button" key=${column} class="column-key" aria-pressed=${chosen.has(column)} onClick=${() => toggle(column)}>${column}</button>`)}
+    ${columns.map(
+      (column) => html`<button type="button" key=${column} class="column-key" aria-pressed=${chosen.has(column)}
+        onClick=${() => toggle(column)}>${column}</button>`,
+    )}
   </div>`;
 }
 
@@ -68,10 +77,19 @@ function Columns({ columns, chosen, on_choose }) {
 function Gaps({ series }) {
   if (!series.gaps.length) return null;
   const at = (x, otherwise) => (Number.isNaN(x) ? otherwise : time(x * 1000));
-  return html`<ul class="gap-list">${series.gaps.slice(-3).reverse().map(
-    ({ from_x, to_x, missing, reason }) => html`<li key=${`${from_x}/${missing}`}>${icon("warning")}${missing === 0 ? "The numbering began anew" : `${missing} publications are missing`}
+  return html`<ul class="gap-list">${series.gaps
+    .slice(-3)
+    .reverse()
+    .map(
+      ({
+        from_x,
+        to_x,
+        missing,
+        reason,
+      }) => html`<li
+        key=${`${from_x}/${missing}`}>${icon("warning")}${missing === 0 ? "The numbering began anew" : `${missing} publications are missing`}
       between ${at(from_x, "the start")} and ${at(to_x, "now")} (${reason})</li>`,
-  )}</ul>`;
+    )}</ul>`;
 }
 
 function Legend({ lines, evicted, accents }) {
@@ -82,10 +100,14 @@ function Legend({ lines, evicted, accents }) {
   };
   return html`<div class="legend" role="group" aria-label="Lines shown">
     ${lines.map(
-      ({ key, hue }) => html`<button type="button" key=${key} class="legend-key" aria-pressed=${!hidden_keys.value.has(key)}
+      ({
+        key,
+        hue,
+      }) => html`<button type="button" key=${key} class="legend-key" aria-pressed=${!hidden_keys.value.has(key)}
         onClick=${() => toggle(key)} onPointerEnter=${() => (pointed_key.value = key)}
         onPointerLeave=${() => (pointed_key.value = undefined)} onFocus=${() => (pointed_key.value = key)}
-        onBlur=${() => (pointed_key.value = undefined)}><i class="swatch hue-${hue % 12} dash-${Math.floor(hue / 12) % 3}" />${key}</button>`,
+        onBlur=${() => (pointed_key.value = undefined)}>
+          <i class="swatch hue-${hue % 12} dash-${Math.floor(hue / 12) % 3}" />${key}</button>`,
     )}
     ${accents.map(({ output }) => html`<span class="legend-accent" key=${output.name}><i class="ring" />${output.name}</span>`)}
     ${evicted > 0 && html`<span class="muted small">The ${lines.length} lines updated last are drawn; the table has every key.</span>`}
@@ -98,9 +120,19 @@ function ChartPanel({ tall, feed, name, column, unit, lines, changes }) {
   const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
   const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
   useEffect(() => {
-    const chart = new Chart(element.current, { series: feed.series, column, lines: shown, unit, title, scattered: feed.scattered, tall, accents: feed.accents.map((each) => each.series), changes: () => changes.peek() });
+    const chart = new Chart(element.current, {
+      series: feed.series,
+      column,
+      lines: shown,
+      unit,
+      title,
+      scattered: feed.scattered,
+      tall,
+      accents: feed.accents.map((each) => each.series),
+      changes: () => changes.peek(),
+    });
     const stops = [feed, ...feed.accents].map((each) => each.on("change", () => chart.invalidate()));
-    stops.push( changes.subscribe(() => chart.repaint()));
+    stops.push(changes.subscribe(() => chart.repaint()));
     return () => {
       for (const stop of stops) stop();
       chart.dispose();
@@ -123,7 +155,8 @@ function Figures({ feed, column, unit, lines }) {
   feed.publications.value;
   const { series } = feed;
   return html`<div class="figures-scroll" tabindex="0" role="region" aria-label="Figures of ${column}"><table class="figures">
-    <thead><tr><th scope="col">line</th><th scope="col">last</th><th scope="col">lowest</th><th scope="col">mean</th><th scope="col">highest</th></tr></thead>
+    <thead><tr><th scope="col">line</th><th scope="col">last</th><th scope="col">lowest</th><th scope="col">mean</th>
+      <th scope="col">highest</th></tr></thead>
     <tbody>${lines.map(({ key, label }) => {
       const { low, mean, high } = series.summary(key, column);
       return html`<tr key=${key}><th scope="row">${label}</th>

@@ -19,7 +19,10 @@ export function OutputTable({ feed, title }) {
     view.attach?.(table);
     const stops = [
       sort.subscribe((order) => {
-        table.setColumns(columns.map((name) => textColumn(name, { numeric: isNumeric(feed, name) }, (row) => cell(row[name]))), order);
+        table.setColumns(
+          columns.map((name) => textColumn(name, { numeric: isNumeric(feed, name) }, (row) => cell(row[name]))),
+          order,
+        );
         view.changed?.();
         table.repaint();
       }),

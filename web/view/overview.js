@@ -21,13 +21,19 @@ export function Overview() {
   const over = all.filter(isFinal);
   return html`<div class="page">
     <header class="page-head">
-      <div><${Title}>Jobs<//><p class="muted">${live.length ? `${live.length} running` : "None running"}${over.length ? `, ${over.length} ended` : ""}</p></div>
+      <div><${Title}>Jobs<//>
+        <p class="muted">${live.length ? `${live.length} running` : "None running"}${over.length ? `, ${over.length} ended` : ""}</p></div>
       ${canRun.value && html`<a class="button primary" href=${hrefs.run()}>${icon("plus")}Start a job</a>`}
     </header>
     ${!all.length && html`<${FirstJob} />`}
-    <ul class="job-list" aria-label="Running jobs">${live.map((job, index) => html`<${LiveJob} key=${job.id} job=${job} watched=${index < MAX_WATCHED} />`)}</ul>
-    ${over.length > 0 && html`<h2 class="section-title">Ended</h2>
-      <ul class="job-list ended" aria-label="Ended jobs">${over.map((job) => html`<${EndedJob} key=${job.id} job=${job} />`)}</ul>`}
+    <ul class="job-list"
+      aria-label="Running jobs">${live.map((job, index) => html`<${LiveJob} key=${job.id} job=${job} watched=${index < MAX_WATCHED} />`)}</ul>
+    ${
+      over.length > 0 &&
+      html`<h2 class="section-title">Ended</h2>
+      <ul class="job-list ended"
+        aria-label="Ended jobs">${over.map((job) => html`<${EndedJob} key=${job.id} job=${job} />`)}</ul>`
+    }
     ${figures.value && html`<${GatewayFigures} row=${figures.value} />`}
   </div>`;
 }
@@ -52,9 +58,14 @@ function FirstJob() {
   const startable = (functions.value ?? []).filter((each) => each.kind === "stream" && !each.error).slice(0, 4);
   return html`<${Empty} title="Nothing runs yet">
     <p>A job is one run of a function: Spark computes, its results arrive here as they are made, and its parameters can be changed while it runs.</p>
-    ${startable.length
-      ? html`<div class="starters">${startable.map((each) => html`<a class="button" key=${each.name} href=${hrefs.run(each.name)}>${icon("play")}${each.title || each.name}</a>`)}</div>`
-      : html`<p>No function is declared either. A worker brings them: <code>rivulet worker</code>, or <code>rivulet demo</code> for the bundled ones.</p>`}
+    ${
+      startable.length
+        ? html`<div class="starters">${startable.map(
+          (each) => html`<a class="button" key=${each.name} href=${hrefs.run(each.name)}>${icon("play")}${each.title || each.name}</a>`,
+        )}</div>`
+        : html`<p>No function is declared either. A worker brings them:
+          <code>rivulet worker</code>, or <code>rivulet demo</code> for the bundled ones.</p>`
+    }
   <//>`;
 }
 
@@ -74,7 +85,9 @@ function LiveJob({ job, watched }) {
       <${StateChip} state=${job.state} />
       <span class="job-function">${job.function === job.name ? "" : job.function}</span>
     </div>
-    <div class="pulse">${feed.value && html`<${Sparkline} feed=${feed.value} column="processed_rows_per_second" label="Rows processed per second by ${job.name}" />`}</div>
+    <div class="pulse">${feed.value &&
+    html`<${Sparkline} feed=${feed.value}
+      column="processed_rows_per_second" label="Rows processed per second by ${job.name}" />`}</div>
     <dl class="figures-row">
       <${Figure} label="Input">${number(progress?.input_rows_per_second)}<small>rows/s</small><//>
       <${Figure} label="Processed">${number(progress?.processed_rows_per_second)}<small>rows/s</small><//>
@@ -89,10 +102,13 @@ function LiveJob({ job, watched }) {
 }
 
 function EndedJob({ job }) {
+  const ended_ms = Date.parse(job.ended_at);
+  const ran_seconds = (ended_ms - Date.parse(job.started_at ?? job.created_at)) / 1000;
+  const ago_seconds = (now_ms.value - ended_ms) / 1000;
   return html`<li class="ended-job" data-job=${job.name}>
     <a class="job-link" href=${hrefs.job(keyOfJob(job))}>${job.name}</a>
     <${StateChip} state=${job.state} />
-    <span class="muted small ended-when">${job.function} · ran ${duration((Date.parse(job.ended_at) - Date.parse(job.started_at ?? job.created_at)) / 1000)}, ended ${duration((now_ms.value - Date.parse(job.ended_at)) / 1000)} ago</span>
+    <span class="muted small ended-when">${job.function} · ran ${duration(ran_seconds)}, ended ${duration(ago_seconds)} ago</span>
     ${job.reason && html`<span class="reason-inline" title=${job.reason}>${job.reason}</span>`}
     ${canRun.value && html`<a class="button quiet small" href=${hrefs.run(job.function)}>${icon("play")}Start again</a>`}
   </li>`;

@@ -12,7 +12,13 @@ export function Sparkline({ feed, column, label }) {
     const own = painter(() => draw(canvas, feed, column, label));
     const resize = new ResizeObserver(() => own.invalidate());
     resize.observe(canvas);
-    const stops = [feed.on("change", own.invalidate), effect(() => { colours.value; own.invalidate(); })];
+    const stops = [
+      feed.on("change", own.invalidate),
+      effect(() => {
+        colours.value;
+        own.invalidate();
+      }),
+    ];
     return () => {
       for (const stop of stops) stop();
       resize.disconnect();
@@ -23,7 +29,11 @@ export function Sparkline({ feed, column, label }) {
 }
 
 function draw(canvas, feed, column, label) {
-  const values = feed.all().slice(-120).map((row) => row[column]).filter((value) => typeof value === "number");
+  const values = feed
+    .all()
+    .slice(-120)
+    .map((row) => row[column])
+    .filter((value) => typeof value === "number");
   const scale = devicePixelRatio;
   const width = (canvas.width = canvas.clientWidth * scale);
   const height = (canvas.height = canvas.clientHeight * scale);
@@ -35,7 +45,8 @@ function draw(canvas, feed, column, label) {
   const line = new Path2D();
   line.moveTo(x(0), y(values[0]));
   // Halfway points as ends and values as control points: the line flows, and never overshoots.
-  for (let i = 1; i < values.length; i++) line.quadraticCurveTo(x(i - 1), y(values[i - 1]), (x(i - 1) + x(i)) / 2, (y(values[i - 1]) + y(values[i])) / 2);
+  for (let i = 1; i < values.length; i++)
+    line.quadraticCurveTo(x(i - 1), y(values[i - 1]), (x(i - 1) + x(i)) / 2, (y(values[i - 1]) + y(values[i])) / 2);
   line.lineTo(x(values.length - 1), y(values.at(-1)));
   const area = new Path2D(line);
   area.lineTo(x(values.length - 1), height);
@@ -53,5 +64,8 @@ function draw(canvas, feed, column, label) {
   context.beginPath();
   context.arc(x(values.length - 1), y(values.at(-1)), 2.6 * scale, 0, 7);
   context.fill();
-  canvas.setAttribute("aria-label", `${label}: now ${number(values.at(-1))}, at most ${number(high)} in the last ${values.length} batches`);
+  canvas.setAttribute(
+    "aria-label",
+    `${label}: now ${number(values.at(-1))}, at most ${number(high)} in the last ${values.length} batches`,
+  );
 }

@@ -14,24 +14,37 @@ export function StatusBar() {
   const worst = account.slowest;
   return html`<footer class="status">
     ${open.value && html`<${Subscriptions} account=${account} />`}
-    <button type="button" class="status-bar" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)} title="Subscriptions in detail">
-      <span data-round-trip=${live ? round_trip_ms.value : ""}><b>Round trip</b> ${live ? milliseconds(round_trip_ms.value) : "–"}</span>
+    <button type="button" class="status-bar" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}
+      title="Subscriptions in detail">
+      <span data-round-trip=${live ? round_trip_ms.value : ""}>
+        <b>Round trip</b> ${live ? milliseconds(round_trip_ms.value) : "–"}</span>
       <span><b>Lag</b> ${live && worst ? `p50 ${milliseconds(worst.p50)}, p95 ${milliseconds(worst.p95)}` : "–"}</span>
       <span class="wide-only"><b>Streams</b> ${account.rows.length}</span>
-      <span class=${account.gaps ? "warn" : ""} data-gaps=${account.gaps}><b>Gaps</b> ${account.gaps}${account.missing ? ` (${number(account.missing)} missing)` : ""}</span>
+      <span class=${account.gaps ? "warn" : ""} data-gaps=${account.gaps}>
+        <b>Gaps</b> ${account.gaps}${account.missing ? ` (${number(account.missing)} missing)` : ""}</span>
       <span class="wide-only ${account.dropped ? "warn" : ""}"><b>Dropped</b> ${number(account.dropped)}</span>
       ${account.violations > 0 && html`<span class="bad"><b>Out of order</b> ${account.violations}</span>`}
-      ${figures.value && html`<span class="wide-only"><b>Gateway</b> ${figures.value.sessions} ${figures.value.sessions === 1 ? "client" : "clients"}, up ${duration(figures.value.uptime_seconds)}</span>`}
+      <${GatewayNote} row=${figures.value} />
     </button>
   </footer>`;
 }
 
+function GatewayNote({ row }) {
+  if (!row) return null;
+  const clients = `${row.sessions} ${row.sessions === 1 ? "client" : "clients"}`;
+  return html`<span class="wide-only"><b>Gateway</b> ${clients}, up ${duration(row.uptime_seconds)}</span>`;
+}
+
+const HEADINGS = ["stream", "state", "publications", "rows", "lag p50", "lag p95", "gaps", "missing", "dropped", "new epochs"];
+
 function Subscriptions({ account }) {
   return html`<div class="status-panel" role="region" aria-label="Subscriptions" tabindex="0"><table class="figures">
-    <thead><tr>${["stream", "state", "publications", "rows", "lag p50", "lag p95", "gaps", "missing", "dropped", "new epochs"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+    <thead><tr>${HEADINGS.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
     <tbody>${account.rows.map(
-      (row) => html`<tr key=${row.stream}><th scope="row">${row.stream}</th><td>${row.state}</td><td>${number(row.publications)}</td><td>${number(row.rows)}</td>
-        <td>${milliseconds(row.p50)}</td><td>${milliseconds(row.p95)}</td><td>${row.gaps}</td><td>${number(row.missing)}</td><td>${number(row.overflowed)}</td><td>${row.epochs}</td></tr>`,
+      (row) => html`<tr key=${row.stream}><th scope="row">${row.stream}</th><td>${row.state}</td>
+        <td>${number(row.publications)}</td><td>${number(row.rows)}</td>
+        <td>${milliseconds(row.p50)}</td><td>${milliseconds(row.p95)}</td><td>${row.gaps}</td><td>${number(row.missing)}</td>
+          <td>${number(row.overflowed)}</td><td>${row.epochs}</td></tr>`,
     )}</tbody>
   </table></div>`;
 }

@@ -26,14 +26,19 @@ export function StopButton({ job, small = false }) {
     fault.value = "";
     asking.value = true;
   };
-  return html`<button type="button" class="button ${small ? "small quiet" : ""} stop" onClick=${ask} disabled=${job.state === "cancelling"}
+  return html`<button type="button" class="button ${small ? "small quiet" : ""} stop" onClick=${ask}
+    disabled=${job.state === "cancelling"}
       aria-label="Stop ${job.name}">${icon("stop")}Stop</button>
-    ${asking.value && html`<${Dialog} title="Stop ${job.name}?" on_close=${() => (asking.value = false)}>
+    ${
+      asking.value &&
+      html`<${Dialog} title="Stop ${job.name}?" on_close=${() => (asking.value = false)}>
       <p>The running micro-batch ends first. Everyone who watches this job sees it end; its results stay readable until the gateway forgets them.</p>
       ${fault.value && html`<p class="fault" role="alert">${fault.value}</p>`}
       <div class="dialog-actions">
         <button type="button" class="button" onClick=${() => (asking.value = false)}>Let it run</button>
-        <button type="button" class="button danger" disabled=${busy.value} onClick=${stop}>${busy.value ? "Stopping …" : "Stop the job"}</button>
+        <button type="button" class="button danger" disabled=${busy.value}
+          onClick=${stop}>${busy.value ? "Stopping …" : "Stop the job"}</button>
       </div>
-    <//>`}`;
+    <//>`
+    }`;
 }

@@ -12,11 +12,16 @@ const WINDOWS = [
 export function TimeBar() {
   return html`<div class="time-bar">
     <div class="segments" role="group" aria-label="Window of time">
-      ${WINDOWS.map(([seconds, label]) => html`<button type="button" key=${seconds} aria-pressed=${!pinned.value && window_seconds.value === seconds}
+      ${WINDOWS.map(
+        ([
+          seconds,
+          label,
+        ]) => html`<button type="button" key=${seconds} aria-pressed=${!pinned.value && window_seconds.value === seconds}
         onClick=${() => {
           window_seconds.value = seconds;
           follow();
-        }}>${label}</button>`)}
+        }}>${label}</button>`,
+      )}
     </div>
     ${pinned.value && html`<button type="button" class="button small on" onClick=${follow}>${icon("follow")}Follow the newest</button>`}
   </div>`;

@@ -72,7 +72,8 @@ export function Figure({ label, children, tone = "", title }) {
 export function Empty({ title, level = 2, children }) {
   return html`<div class="empty">
     <svg class="empty-art" viewBox="0 0 120 40" aria-hidden="true">
-      <path d="M2 10c22 0 26 12 48 12s26-14 68-14" /><path d="M2 22c22 0 26 10 48 10s26-12 68-12" /><path d="M2 34c22 0 26 4 48 4s26-10 68-10" />
+      <path d="M2 10c22 0 26 12 48 12s26-14 68-14" /><path d="M2 22c22 0 26 10 48 10s26-12 68-12" />
+        <path d="M2 34c22 0 26 4 48 4s26-10 68-10" />
     </svg>
     ${level === 1 ? html`<${Title}>${title}<//>` : html`<h2>${title}</h2>`}
     <div class="empty-text">${children}</div>

@@ -23,7 +23,7 @@ export class VirtualTable {
 
   /**
    * @param {HTMLElement} element
-   * @param {{label: string, count: () => number, row: (index: number) => any, follow_end?: boolean,
+   * @param {{label: string, count: () => number, row: (index: number) => any,
    *   on_sort?: (column: string) => void, decorate?: (element: HTMLElement, row: any) => void}} options
    */
   constructor(element, { label, count, row, on_sort, decorate = () => {} }) {
@@ -47,7 +47,9 @@ export class VirtualTable {
   setColumns(columns, sort = {}) {
     this.#columns = columns;
     this.#pool = [];
-    const widths = columns.map(({ name, numeric, wide }) => Math.max(wide ? 260 : numeric ? 88 : 120, name.length * 7 + 30));
+    const widths = columns.map(({ name, numeric, wide }) =>
+      Math.max(wide ? 260 : numeric ? 88 : 120, name.length * 7 + 30),
+    );
     const template = columns.map(({ wide }, index) => `minmax(${widths[index]}px, ${wide ? 4 : 1}fr)`).join(" ");
     this.#scroller.style.setProperty("--columns", template);
     this.#scroller.style.setProperty("--least", `${widths.reduce((sum, width) => sum + width, 0)}px`);
@@ -77,12 +79,6 @@ export class VirtualTable {
 
   scrollToEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
-  }
-
-  /** Whether the end is in view, give or take a row. */
-  get at_end() {
-    const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
-    return scrollTop + clientHeight >= scrollHeight - ROW_PX;
   }
 
   /** @param {number} rows how many were put in above the first one in view, which is to stay where it is */
@@ -134,7 +130,9 @@ export class VirtualTable {
 
   #makeRow() {
     const row = make("div", "table-row", {}, "row");
-    row.append(...this.#columns.map(({ numeric }) => make("div", `table-cell${numeric ? " numeric" : ""}`, {}, "cell")));
+    row.append(
+      ...this.#columns.map(({ numeric }) => make("div", `table-cell${numeric ? " numeric" : ""}`, {}, "cell")),
+    );
     this.#body.append(row);
     return row;
   }
