@@ -131,7 +131,7 @@ def run(
     rivulet run host_metrics threshold=2.5 metrics=cpu,memory --name watch
     rivulet run word_count 'stop_words=["the", "a"]' --follow
     """
-    from gateway.cli.output import print_json, progress
+    from gateway.cli.output import note, print_json, progress
     from gateway.cli.values import parse_values
 
     schema = None
@@ -140,9 +140,12 @@ def run(
         schema = known[function].parameters if function in known else None
     parameters = parse_values(values or (), schema)
 
+    started: list[JobInfo] = []
+
     async def work(client: Client) -> int:
         progress(f"starting {function}")
         job = await client.run(function, parameters, name=name, context=context, external_id=external_id)
+        started.append(job)
         if json:
             print_json(job)
         elif not follow:
@@ -157,7 +160,14 @@ def run(
         stream = f"{job.id}/{job.outputs[0].name if job.outputs else '$events'}"
         return await show(client, stream, Rest(gateway, token), since="earliest", lines=lines)
 
-    raise typer.Exit(with_client(gateway, token, work))
+    try:
+        code = with_client(gateway, token, work)
+    except KeyboardInterrupt:
+        if not started:
+            raise
+        note(f"{started[0].name} goes on; stop it with: rivulet stop {started[0].name}")
+        return
+    raise typer.Exit(code)
 
 
 def stop(

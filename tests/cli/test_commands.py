@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -148,6 +149,30 @@ def test_run_and_stop(demo: Demo) -> None:
         assert tailed.stdout
         assert tailed.stderr.endswith("slow is cancelled\n")
     assert demo.rivulet("tail", "slow").stdout == ""
+
+
+def test_ctrl_c_leaves_what_was_followed_running(demo: Demo) -> None:
+    words = command(["run", "rate", "--name", "stays", "--follow"])
+    with subprocess.Popen(
+        words, env=environment(RIVULET_GATEWAY=demo.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert json.loads(run.stdout.readline())["type"] == "publication"
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=20)
+    assert (run.returncode, told) == (Exit.OK, "stays goes on; stop it with: rivulet stop stays\n")
+    assert demo.rivulet("stop", "stays").returncode == Exit.OK
+
+
+def test_ctrl_c_while_waiting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = command(["jobs", "--gateway", f"http://127.0.0.1:{silent.getsockname()[1]}"])
+        waiting = subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+        with waiting, silent.accept()[0] as accepted:
+            accepted.recv(1)  # it has sent its handshake, and will get no answer
+            waiting.send_signal(signal.SIGINT)
+            _, told = waiting.communicate(timeout=20)
+    assert (waiting.returncode, told) == (Exit.INTERRUPTED, "")
 
 
 def test_run_that_is_refused(demo: Demo) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.exits import Exit
 from gateway.cli.rest import Rest, get
 from gateway.client import Unreachable
 from gateway.main import running
@@ -19,6 +20,7 @@ from gateway.protocol.rest import FunctionList, JobList
 from gateway.protocol.types import Right
 from gateway.server.tokens import new_token
 from gateway.settings import load
+from tests.cli.conftest import rivulet
 
 FUNCTIONS = "/api/v1/functions"
 
@@ -32,6 +34,8 @@ async def test_a_gateway_that_asks_for_a_token(tmp_path: Path) -> None:
             with pytest.raises(RivuletError) as refused:
                 await asyncio.to_thread(Rest(gateway.url, wrong), FUNCTIONS, FunctionList)
             assert refused.value.code is ErrorCode.UNAUTHENTICATED
+        for words in (("jobs",), ("functions",), ("run", "pi"), ("stop", "x", "--token", token)):
+            assert (await asyncio.to_thread(rivulet, *words, "--gateway", gateway.url)).returncode == Exit.NOT_ALLOWED
         with pytest.raises(RivuletError) as faulty:
             await asyncio.to_thread(get, gateway.url, token, "/api/v1/jobs?state=asleep", JobList)
         assert faulty.value.code is ErrorCode.INVALID_FRAME
