@@ -193,13 +193,14 @@ class Job(ABC):
     def _end(self, event: str, reason: str | None) -> None:
         self._sink.close()
         self._log.flush()
+        # Whoever hears of the end may start the job again at once: let go of its directory first.
+        self._journal.close()
+        self.revisions.close()
+        self._directory.close()
         if not self._quiet:
             if event == "cancelled" and self._machine.state is JobState.STARTING:
                 self._machine.advance("cancel")
             self._changed(event, reason)
-        self._journal.close()
-        self.revisions.close()
-        self._directory.close()
 
     def _published(self, output: str) -> None:
         self._around.outbox.published(self.id, output)
