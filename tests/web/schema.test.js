@@ -9,6 +9,12 @@ for (const [name, property, kind] of [
   ["a bounded integer", { type: "integer", minimum: 0, maximum: 9 }, "slider"],
   ["an integer with one bound", { type: "integer", minimum: 0 }, "number"],
   ["a slider that has no bounds to slide between", { type: "integer", minimum: 0, "x-widget": "slider" }, "number"],
+  ["a number with more steps than a slider has room for", { type: "integer", minimum: 1, maximum: 1e6 }, "number"],
+  [
+    "such a number where a slider is asked for",
+    { type: "integer", minimum: 1, maximum: 1e6, "x-widget": "slider" },
+    "slider",
+  ],
   ["a bounded number that is to be typed", { type: "number", minimum: 0, maximum: 1, "x-widget": "number" }, "number"],
   ["a boolean", { type: "boolean" }, "switch"],
   ["few choices", { type: "string", enum: ["a", "b", "c"] }, "radio"],

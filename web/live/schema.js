@@ -7,6 +7,9 @@
  * @typedef {"slider" | "number" | "switch" | "radio" | "select" | "checks" | "list" | "duration" | "text"} Kind
  */
 
+/** With more steps than this a slider cannot be set to what is meant: such a number is typed, unless the author asks otherwise. */
+const MAX_SLIDER_STEPS = 1000;
+
 /** @param {object} schema a function's `parameters` @returns {Field[]} in the order in which to show them */
 export function fieldsOf(schema) {
   const required = new Set(schema.required ?? []);
@@ -64,8 +67,14 @@ function withoutNull(property) {
 function kindOf(property, widget) {
   const natural = naturalKind(property);
   // A widget that the author asks for is taken where it can hold the value, else what is natural.
-  const allowed = { slider: ["slider", "number"], radio: ["radio", "select"], select: ["radio", "select"] };
+  const bounded = property.minimum !== undefined && property.maximum !== undefined;
+  const numbers = bounded ? ["slider", "number"] : ["number"];
+  const allowed = { slider: numbers, number: numbers, radio: ["radio", "select"], select: ["radio", "select"] };
   return allowed[natural]?.includes(widget) ? widget : natural;
+}
+
+function stepOf({ type, multipleOf, "x-step": step }) {
+  return step ?? multipleOf ?? (type === "integer" ? 1 : Infinity);
 }
 
 function naturalKind(property) {
@@ -74,7 +83,7 @@ function naturalKind(property) {
   if (type === "boolean") return "switch";
   if (type === "array") return property.items?.enum ? "checks" : "list";
   if (type === "number" || type === "integer") {
-    return property.minimum !== undefined && property.maximum !== undefined ? "slider" : "number";
+    return property.maximum - property.minimum <= MAX_SLIDER_STEPS * stepOf(property) ? "slider" : "number";
   }
   return format === "duration" ? "duration" : "text";
 }
