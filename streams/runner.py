@@ -163,7 +163,9 @@ class Job(ABC):
             except Exception as fault:  # noqa: BLE001 - whatever an author's code or Spark raises is the end of this job only
                 self._failed(fault)
             else:
-                self._end("cancelled" if self._stopping.is_set() else "ended", None)
+                stopped = self._stopping.is_set()
+                self._context.logger.info("stopped" if stopped else "ended")
+                self._end("cancelled" if stopped else "ended", None)
 
     def _failed(self, fault: Exception) -> None:
         if self._stopping.is_set():
@@ -241,6 +243,12 @@ class StreamJob(Job):
             .start()
         )
         self._changed("started", None)
+        self._context.logger.info(
+            "started: a micro-batch every %d ms, %s mode, parameters of revision %d",
+            self._function.trigger_ms,
+            self._function.output_mode,
+            self.revisions.current.revision,
+        )
         if self._stopping.is_set():  # asked for while the query was being started
             self._query.stop()
         self._query.awaitTermination()
@@ -251,6 +259,8 @@ class StreamJob(Job):
             self._sink.run(batch, lambda snapshot: self._evaluate(df, snapshot))
 
     def _evaluate(self, df: DataFrame, snapshot: Snapshot[Any]) -> Tables:
+        if snapshot.revision != self._log.revision:
+            self._context.logger.info("from this micro-batch on, parameters of revision %d", snapshot.revision)
         self._log.revision = snapshot.revision
         return self._function.evaluate(df, snapshot.parameters)
 
@@ -282,6 +292,7 @@ class BatchJob(Job):
         context.setLocalProperty("spark.scheduler.pool", self.id)
         spark = self._around.spark.newSession()
         self._changed("started", None)
+        self._context.logger.info("started, parameters of revision %d", self.revisions.current.revision)
         self._sink.run(0, lambda snapshot: self._function.call(spark, snapshot.parameters))
 
     def _interrupt(self) -> None:
