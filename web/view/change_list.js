@@ -9,8 +9,10 @@ const SHOWN = 12;
 export function ChangeList({ changes }) {
   const newest_first = changes.value.slice(-SHOWN).reverse();
   return html`<${SidePanel} title="Changes" note=${html`<span class="revision">${changes.value.length || ""}</span>`}>
-    ${!newest_first.length &&
-    html`<p class="muted small panel-empty">${icon("flag")} Change a parameter: every chart gets a mark at the micro-batch where it took effect.</p>`}
+    ${
+      !newest_first.length &&
+      html`<p class="muted small panel-empty">${icon("flag")} Change a parameter: every chart gets a mark at the micro-batch where it took effect.</p>`
+    }
     <ol class="changes">${newest_first.map((change) => html`<${Change} key=${change.revision} change=${change} />`)}</ol>
   <//>`;
 }

@@ -16,8 +16,10 @@ const KEYS = [
 export function Help() {
   if (!help_open.value) return null;
   return html`<${Dialog} title="Help" on_close=${() => (help_open.value = false)}>
-    <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt>${keys.map((key) => html`<kbd key=${key}>${key}</kbd> `)}</dt>
-      <dd>${what}</dd></div>`)}</dl>
+    <dl class="keys">${KEYS.map(
+      ([keys, what]) => html`<div><dt>${keys.map((key) => html`<kbd key=${key}>${key}</kbd> `)}</dt>
+      <dd>${what}</dd></div>`,
+    )}</dl>
     <h3>What the charts tell</h3>
     <ul class="key-facts">
       <li><span class="sample mark-sample" />a change of parameters took effect from that micro-batch on</li>

@@ -78,7 +78,8 @@ function Opened({ job, declared, tab }) {
         <div class="tab-bar">
           <nav class="tabs" aria-label="Views of ${job.name}">
             ${tabs.map(
-              (each) => html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`,
+              (each) =>
+                html`<a key=${each} href=${hrefs.job(keyOfJob(job), each)} aria-current=${each === tab ? "page" : undefined}>${each}</a>`,
             )}
           </nav>
           ${(tab === "data" || tab === "progress") && html`<${TimeBar} />`}

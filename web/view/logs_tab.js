@@ -66,6 +66,9 @@ export function LogsTab({ job }) {
     </div>
     ${count.value === 0 && html`<p class="muted small nothing">Nothing is logged at this level yet.</p>`}
     <div class="table logs" ref=${element} hidden=${count.value === 0} />
-    ${opened.value && html`<${Dialog} title=${opened.value.message} on_close=${() => (opened.value = undefined)}>
-      <pre class="traceback" tabindex="0">${opened.value.traceback}</pre><//>`}`;
+    ${
+      opened.value &&
+      html`<${Dialog} title=${opened.value.message} on_close=${() => (opened.value = undefined)}>
+      <pre class="traceback" tabindex="0">${opened.value.traceback}</pre><//>`
+    }`;
 }

@@ -81,12 +81,7 @@ function Gaps({ series }) {
     .slice(-3)
     .reverse()
     .map(
-      ({
-        from_x,
-        to_x,
-        missing,
-        reason,
-      }) => html`<li
+      ({ from_x, to_x, missing, reason }) => html`<li
         key=${`${from_x}/${missing}`}>${icon("warning")}${missing === 0 ? "The numbering began anew" : `${missing} publications are missing`}
       between ${at(from_x, "the start")} and ${at(to_x, "now")} (${reason})</li>`,
     )}</ul>`;

@@ -61,8 +61,9 @@ function FirstJob() {
     ${
       startable.length
         ? html`<div class="starters">${startable.map(
-          (each) => html`<a class="button" key=${each.name} href=${hrefs.run(each.name)}>${icon("play")}${each.title || each.name}</a>`,
-        )}</div>`
+            (each) =>
+              html`<a class="button" key=${each.name} href=${hrefs.run(each.name)}>${icon("play")}${each.title || each.name}</a>`,
+          )}</div>`
         : html`<p>No function is declared either. A worker brings them:
           <code>rivulet worker</code>, or <code>rivulet demo</code> for the bundled ones.</p>`
     }
@@ -85,9 +86,11 @@ function LiveJob({ job, watched }) {
       <${StateChip} state=${job.state} />
       <span class="job-function">${job.function === job.name ? "" : job.function}</span>
     </div>
-    <div class="pulse">${feed.value &&
-    html`<${Sparkline} feed=${feed.value}
-      column="processed_rows_per_second" label="Rows processed per second by ${job.name}" />`}</div>
+    <div class="pulse">${
+      feed.value &&
+      html`<${Sparkline} feed=${feed.value}
+      column="processed_rows_per_second" label="Rows processed per second by ${job.name}" />`
+    }</div>
     <dl class="figures-row">
       <${Figure} label="Input">${number(progress?.input_rows_per_second)}<small>rows/s</small><//>
       <${Figure} label="Processed">${number(progress?.processed_rows_per_second)}<small>rows/s</small><//>

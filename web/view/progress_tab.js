@@ -62,8 +62,10 @@ function ProgressChart({ feed, changes, title, unit, columns, wide }) {
   }, []);
   return html`<figure class="card chart ${wide ? "wide" : ""}" data-column=${title}>
     <figcaption><h2>${title}</h2><span class="unit">${unit}</span>
-      <ul class="chart-key">${columns.map((column, hue) => html`<li key=${column}>
-        <i class="swatch hue-${hue}" />${column}</li>`)}</ul></figcaption>
+      <ul class="chart-key">${columns.map(
+        (column, hue) => html`<li key=${column}>
+        <i class="swatch hue-${hue}" />${column}</li>`,
+      )}</ul></figcaption>
     <div class="plot" role="img" aria-label="Line chart of ${title}" ref=${element} />
   </figure>`;
 }

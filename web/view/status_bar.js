@@ -35,7 +35,18 @@ function GatewayNote({ row }) {
   return html`<span class="wide-only"><b>Gateway</b> ${clients}, up ${duration(row.uptime_seconds)}</span>`;
 }
 
-const HEADINGS = ["stream", "state", "publications", "rows", "lag p50", "lag p95", "gaps", "missing", "dropped", "new epochs"];
+const HEADINGS = [
+  "stream",
+  "state",
+  "publications",
+  "rows",
+  "lag p50",
+  "lag p95",
+  "gaps",
+  "missing",
+  "dropped",
+  "new epochs",
+];
 
 function Subscriptions({ account }) {
   return html`<div class="status-panel" role="region" aria-label="Subscriptions" tabindex="0"><table class="figures">
