@@ -47,7 +47,7 @@ def test_a_gap_is_drawn_listed_and_counted(demo: Served, open_page: OpenPage) ->
     page = open_page("about:blank")
     page.route_web_socket(re.compile("/ws$"), LossyWire("/metrics").attach)
     page.goto(f"{demo.url}/#/jobs/host_metrics")
-    expect(page.locator("[data-output=metrics] .gap-list")).to_contain_text("3 publications are missing")
+    expect(page.locator("[data-output=metrics] .gap-list")).to_contain_text("3 publications are missing between")
     expect(page.locator("[data-output=metrics] .gap-list")).to_contain_text("retention")
     expect(page.locator("[data-output=metrics] .plot").first).to_have_attribute("data-gaps", "1")
     expect(page.locator("[data-gaps='1']", has_text="Gaps")).to_contain_text("3 missing")

@@ -51,7 +51,7 @@ def test_a_token_lets_in(guarded: Served, tokens: tuple[Path, str], open_page: O
     assert violations(page) == []
     page.get_by_label("Token").fill("not-a-token")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    expect(page.get_by_role("alert")).to_contain_text("refuses this token")
     page.get_by_label("Token").fill(tokens[1])
     page.get_by_role("button", name="Log in").click()
     expect(page.locator("[data-link=live]")).to_be_visible()

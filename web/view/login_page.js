@@ -18,7 +18,7 @@ export function LoginPage() {
     } catch (error) {
       fault.value =
         error instanceof Problem
-          ? `The gateway does not know this token. ${error.message}`
+          ? `The gateway refuses this token: ${error.message}.`
           : "The gateway does not answer: is it running?";
     }
     busy.value = false;

@@ -6,6 +6,7 @@ import { html, icon } from "./ui.js";
 
 const SPREAD = 40;
 const LOOK_EVERY = 16;
+const GAPS_LISTED = 3;
 
 /**
  * The charts of an output: one per numeric column. Where rows name their unit and the sizes are far apart, a column gets one
@@ -29,7 +30,7 @@ export function OutputCharts({ feed, name, changes }) {
   return html`<div class="charts">
     <${Columns} columns=${columns} chosen=${chosen} on_choose=${(next) => (shown.value = next)} />
     ${lines.length > 1 && chosen.size > 0 && html`<${Legend} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
-    <${Gaps} series=${series} />
+    ${series.gaps.length > 0 && html`<${Gaps} series=${series} />`}
     <div class="chart-grid">
       ${columns
         .filter((column) => chosen.has(column))
@@ -75,16 +76,17 @@ function Columns({ columns, chosen, on_choose }) {
 
 /** The gaps in words; on the charts they are hatched bands. */
 function Gaps({ series }) {
-  if (!series.gaps.length) return null;
-  const at = (x, otherwise) => (Number.isNaN(x) ? otherwise : time(x * 1000));
-  return html`<ul class="gap-list">${series.gaps
-    .slice(-3)
-    .reverse()
-    .map(
-      ({ from_x, to_x, missing, reason }) => html`<li
-        key=${`${from_x}/${missing}`}>${icon("warning")}${missing === 0 ? "The numbering began anew" : `${missing} publications are missing`}
-      between ${at(from_x, "the start")} and ${at(to_x, "now")} (${reason})</li>`,
-    )}</ul>`;
+  const newest_first = series.gaps.slice(-GAPS_LISTED).reverse();
+  return html`<ul class="gap-list">
+    ${newest_first.map((gap) => html`<li key=${gap.from_x}>${icon("warning")}${told(gap)}</li>`)}
+  </ul>`;
+}
+
+function told({ from_x, to_x, missing, reason }) {
+  const from = Number.isNaN(from_x) ? "the start" : time(from_x * 1000);
+  const to = Number.isNaN(to_x) ? "now" : time(to_x * 1000);
+  const what = missing === 0 ? "The numbering began anew" : `${missing} publications are missing`;
+  return `${what} between ${from} and ${to} (${reason})`;
 }
 
 function Legend({ lines, evicted, accents }) {

@@ -64,8 +64,8 @@ function FirstJob() {
             (each) =>
               html`<a class="button" key=${each.name} href=${hrefs.run(each.name)}>${icon("play")}${each.title || each.name}</a>`,
           )}</div>`
-        : html`<p>No function is declared either. A worker brings them:
-          <code>rivulet worker</code>, or <code>rivulet demo</code> for the bundled ones.</p>`
+        : html`<p>No function is declared either. A worker brings
+          them: <code>rivulet worker</code>, or <code>rivulet demo</code> for the bundled ones.</p>`
     }
   <//>`;
 }
