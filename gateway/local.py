@@ -7,12 +7,20 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
+
+#: The longest path that a Unix socket can have everywhere (unix(7), sun_path).
+MAX_SOCKET_PATH_BYTES = 103
 
 
 def link_socket(settings: Settings) -> Path:
-    """Where local workers dial in."""
-    return settings.data_path / "link.sock"
+    """Where local workers dial in; raises `SettingsError` where the path is too long for a socket."""
+    path = settings.data_path / "link.sock"
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise SettingsError(
+            f"data_dir {settings.data_path} is too long for a Unix socket in it (unix(7)): choose a shorter one"
+        )
+    return path
 
 
 def link_secret(settings: Settings) -> str:

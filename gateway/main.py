@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from msgspec import Struct
 from gateway.core import link as worker_links
 from gateway.core.principal import ANYONE
 from gateway.core.workers import Worker
+from gateway.local import link_secret, link_socket, read_or_make_secret
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import Run
 from gateway.protocol.types import JobInfo
@@ -31,8 +30,6 @@ from gateway.workers.starter import WorkerExit, WorkerSpec
 
 log = structlog.get_logger("rivulet")
 DEFAULT_CONTEXT = "default"
-#: The longest path a Unix socket can have (unix(7), sun_path).
-_MAX_SOCKET_PATH_BYTES = 107
 _BACKLOG = 2048
 
 
@@ -87,14 +84,14 @@ async def running(
     data = settings.data_path
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
-    secret = _secret(Path(settings.link_secret_file) if settings.link_secret_file else data / "link.secret")
+    secret = link_secret(settings)
     tokens = None
     if settings.tokens_file is not None:
-        tokens = Tokens(Path(settings.tokens_file), _secret(data / "cookie.secret").encode())
+        tokens = Tokens(Path(settings.tokens_file), read_or_make_secret(data / "cookie.secret").encode())
     shell = Shell(settings, secret, tokens)
     tcp = _listen(settings)
     host, port = tcp.getsockname()[:2]
-    link_path = _link_path(data)
+    link_path = link_socket(settings)
     unix = _listen_unix(link_path)
     server = _Server(
         uvicorn.Config(
@@ -226,22 +223,3 @@ def _listen_unix(path: Path) -> socket.socket:
     path.chmod(0o600)
     listener.listen(_BACKLOG)
     return listener
-
-
-def _link_path(data: Path) -> Path:
-    """Where local workers dial in; raises `SettingsError` where the path is too long."""
-    path = data / "link.sock"
-    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
-        return path
-    raise SettingsError(f"data_dir {data} is too long for a Unix socket in it (unix(7)): choose a shorter one")
-
-
-def _secret(path: Path) -> str:
-    """The secret in the file, which is made, readable by its owner only, where it is not there."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        path.touch(mode=0o600)
-        secret = secrets.token_urlsafe(32)
-        path.write_text(secret)
-        return secret

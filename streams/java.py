@@ -7,6 +7,7 @@ The JVM is started here and not by Spark's launcher: the launcher insists on a m
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shutil
 import struct
@@ -162,6 +163,10 @@ def command_line(
     ]
 
 
+#: Names no command: see `launch`.
+NO_COMMAND: Final = "rivulet-no-python"
+
+
 def launch(
     command: Sequence[str], spark_home: Path, stdout: int, *, local: bool
 ) -> tuple[subprocess.Popen[bytes], int, str]:
@@ -178,6 +183,10 @@ def launch(
             os.environ, SPARK_HOME=str(spark_home), SPARK_SCALA_VERSION="2.13", _PYSPARK_DRIVER_CONN_INFO_PATH=str(info)
         )
         environ.pop("RIVULET_LINK_SECRET", None)
+        if not any(module.name.startswith("pyspark_") for module in pkgutil.iter_modules()):
+            # Spark looks for data sources in packages of such names, by Python processes at each session's start that
+            # cost a second. There are none, and a command that is not there keeps it from looking (DataSourceManager).
+            environ["PYSPARK_DRIVER_PYTHON"] = NO_COMMAND
         if local:
             environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         process = subprocess.Popen(  # noqa: S603 - the command is made above

@@ -61,7 +61,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--worker", default=f"{socket.gethostname()}-{os.getpid()}", help="a name for this worker")
     parser.add_argument("--data", required=True, type=Path, help="where jobs keep journals and checkpoints")
     parser.add_argument(
-        "--functions", action="append", metavar="SRC", help="a module, a .py file or a folder of such; may be repeated"
+        "--functions",
+        action="append",
+        metavar="SRC",
+        help="a module, a .py file or a folder of such, besides the bundled functions; may be repeated",
     )
     parser.add_argument("--conf", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="for Spark")
     parser.add_argument("--grace-seconds", type=_seconds, default=60.0, help="how long to go on without the gateway")
@@ -219,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jvm_options = ensure_archive(java, log.info)
         with ThreadPoolExecutor(1) as beside:  # the JVM takes its time: functions are loaded meanwhile
             starting = beside.submit(start_driver, java, dict(options.conf), jvm_options)
-            catalogue = _load(options.functions or DEFAULT_SOURCES)
+            catalogue = _load([*DEFAULT_SOURCES, *(options.functions or ())])
             driver = starting.result()
     except NoSuitableJava as fault:
         log.error("%s", fault)
