@@ -54,7 +54,7 @@ connection.on("state", async ({ state, code, reason, retry_in_ms }) => {
     if (was_live) say("Connected again; data is live");
     was_live = true;
     link.value = { state: "live" };
-    session.value ??= await getSession();
+    if (!session.peek()) await askWhoWeAre();
   } else if (state === ConnectionState.WAITING) {
     if (link.peek().state === "live") say("The connection to the gateway was lost; trying again");
     link.value = {
@@ -63,7 +63,7 @@ connection.on("state", async ({ state, code, reason, retry_in_ms }) => {
       reason,
       retry_at_ms: Date.now() + retry_in_ms,
     };
-    await askAfterRefusal();
+    await askWhoWeAre();
   } else if (state === ConnectionState.CLOSED && code >= 4500) {
     session.value = undefined;
     link.value = { state: "unauthorised", code, reason };
@@ -73,7 +73,7 @@ connection.on("state", async ({ state, code, reason, retry_in_ms }) => {
 });
 
 /** A browser does not tell why a handshake failed (always 1006): the REST API does, where we are not logged in any more. */
-async function askAfterRefusal() {
+async function askWhoWeAre() {
   try {
     session.value = await getSession();
   } catch (error) {

@@ -1,4 +1,5 @@
-// Makes vendor.js, uplot.css, VENDOR.json and LICENSES.txt from the locked packages: `npm ci && node build.mjs`.
+// Makes vendor.js, uplot.css, VENDOR.json and LICENSES.txt from the locked packages:
+// `npm ci && node node_modules/esbuild/install.js && node build.mjs`.
 // Run by hand when a library is renewed; nobody needs node to run or to edit the dashboard.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
