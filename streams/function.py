@@ -94,9 +94,12 @@ class StreamFunction(Function[P]):
         outputs: Sequence[Output | str],
         output_mode: OutputMode,
         trigger_ms: int,
+        conf: Mapping[str, str],
     ) -> None:
         super().__init__(plain, parameters, outputs, output_mode)
         _expect_trigger(self.name, trigger_ms)
+        _expect_conf(self.name, conf)
+        self.conf = MappingProxyType(dict(conf))
         self.output_mode = output_mode
         self.trigger_ms = trigger_ms
         self._each_batch: BatchPart | None = None
@@ -189,6 +192,17 @@ def _expect_trigger(function: str, given: object) -> None:
         raise DeclarationError(f"{function}: `trigger_ms` is a whole number of milliseconds >= 0, not {given!r}")
 
 
+def _expect_conf(function: str, given: object) -> None:
+    if not isinstance(given, Mapping) or not all(
+        isinstance(name, str) and name.startswith("spark.sql.") and isinstance(value, str)
+        for name, value in given.items()
+    ):
+        raise DeclarationError(
+            f"{function}: `conf` maps names that begin with spark.sql. to text, not {given!r}; what concerns the whole "
+            "worker is set there (rivulet serve --spark)"
+        )
+
+
 def expect_arguments(part: Callable[..., Any], names: tuple[str, ...], decorator: str) -> None:
     """Refuse a part that cannot be called with as many positional arguments as `names`."""
     shape = f"def {getattr(part, '__name__', 'name')}({', '.join(names)})"
@@ -207,6 +221,7 @@ def stream(
     outputs: Sequence[Output | str] = ...,
     output_mode: str = ...,
     trigger_ms: int = ...,
+    conf: Mapping[str, str] = ...,
 ) -> Callable[[Callable[[SparkSession], DataFrame]], StreamFunction[NoParameters]]: ...
 @overload
 def stream(
@@ -215,6 +230,7 @@ def stream(
     outputs: Sequence[Output | str] = ...,
     output_mode: str = ...,
     trigger_ms: int = ...,
+    conf: Mapping[str, str] = ...,
 ) -> Callable[[Callable[[SparkSession, P], DataFrame]], StreamFunction[P]]: ...
 def stream(
     plain: Callable[..., DataFrame] | None = None,
@@ -224,16 +240,18 @@ def stream(
     outputs: Sequence[Output | str] = ("output",),
     output_mode: str = "append",
     trigger_ms: int = DEFAULT_TRIGGER_MS,
+    conf: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """Declare a stream function: `(spark, parameters)` to a streaming DataFrame.
 
     `outputs` names what it publishes (default: one, `output`); `output_mode` is Spark's, `append`, `update` or
-    `complete`; `trigger_ms` the least time between micro-batches. Raises `DeclarationError` for a bad declaration.
+    `complete`; `trigger_ms` the least time between micro-batches; `conf` holds Spark SQL settings for the job's own
+    session (plain PySpark, as in a unit test, does not see them). Raises `DeclarationError` for a bad declaration.
     """
     mode = read_output_mode(output_mode)
 
     def declare(function: Callable[..., DataFrame]) -> StreamFunction[Any]:
-        return StreamFunction(function, parameters, outputs, mode, trigger_ms)
+        return StreamFunction(function, parameters, outputs, mode, trigger_ms, conf)
 
     return declare if plain is None else declare(plain)
 

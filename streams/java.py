@@ -179,16 +179,19 @@ def launch(
     folder = Path(tempfile.mkdtemp(prefix="rivulet-jvm-"))
     try:
         info = folder / "connection"
-        environ = dict(
-            os.environ, SPARK_HOME=str(spark_home), SPARK_SCALA_VERSION="2.13", _PYSPARK_DRIVER_CONN_INFO_PATH=str(info)
-        )
+        environ = dict(os.environ, SPARK_SCALA_VERSION="2.13", _PYSPARK_DRIVER_CONN_INFO_PATH=str(info))
         environ.pop("RIVULET_LINK_SECRET", None)
         if not any(module.name.startswith("pyspark_") for module in pkgutil.iter_modules()):
             # Spark looks for data sources in packages of such names, by Python processes at each session's start that
             # cost a second. There are none, and a command that is not there keeps it from looking (DataSourceManager).
             environ["PYSPARK_DRIVER_PYTHON"] = NO_COMMAND
+        environ.pop("SPARK_HOME", None)
         if local:
             environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+        else:
+            # Executors elsewhere find PySpark by it. Here it would have every Python worker read PySpark from a zip,
+            # compiling it anew each time: half a second for each of the processes that a data source needs.
+            environ["SPARK_HOME"] = str(spark_home)
         process = subprocess.Popen(  # noqa: S603 - the command is made above
             command, env=environ, stdin=subprocess.PIPE, stdout=stdout, process_group=0
         )

@@ -98,6 +98,7 @@ class Job(ABC):
         self._log = JobLog(self._logs_stream, around.schedule)
         self._context = JobContext(start.name, directory.files, logging.getLogger(f"rivulet.job.{start.name}"))
         self._reason: str | None = None
+        self._started_at: datetime | None = None
         self._machine: Machine[JobState] = Machine(f"job {self.id}", JOB, JobState.STARTING)
         self._state_lock = threading.Lock()
         self._stopping = threading.Event()
@@ -136,6 +137,7 @@ class Job(ABC):
             principal=self._start.principal,
             tenant=self._start.tenant,
             created_at=self._start.created_at,
+            started_at=self._started_at,
             reason=self._reason,
         )
 
@@ -190,7 +192,10 @@ class Job(ABC):
                 return
             state = self._machine.advance(event)
             self._reason = reason
-        self._around.outbox.control(JobChanged(job=self.id, state=state, at=datetime.now(UTC), reason=reason))
+            now = datetime.now(UTC)
+            if state is JobState.RUNNING:
+                self._started_at = now
+        self._around.outbox.control(JobChanged(job=self.id, state=state, at=now, reason=reason))
 
     def _end(self, event: str, reason: str | None) -> None:
         self._sink.close()
@@ -229,6 +234,8 @@ class StreamJob(Job):
 
     def _execute(self) -> None:
         spark = self._around.spark.newSession()
+        for name, value in self._function.conf.items():
+            spark.conf.set(name, value)
         Progress(self.progress, self._revision_of).listen(spark)
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
         df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters)

@@ -95,6 +95,7 @@ class Job:
         self.schema = report.schema
         self.revision = report.revision
         self.values = report.values
+        self.started_at = self.started_at or report.started_at
 
     def note(self, change: Parameters) -> None:
         """Take note of a change that the worker tells of."""

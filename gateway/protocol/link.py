@@ -66,6 +66,7 @@ class JobReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str = ""
     tenant: str = ""
     created_at: datetime | None = None
+    started_at: datetime | None = None
     reason: str | None = None
 
 

@@ -74,6 +74,9 @@ class HostMetricsParameters(Parameters):
     ],
     output_mode="update",
     trigger_ms=500,
+    # Few rows a micro-batch, and code that differs in each (the watermark is a literal in it): compiling takes a fifth
+    # of the batch, interpreting so few rows nothing.
+    conf={"spark.sql.codegen.factoryMode": "NO_CODEGEN"},
 )
 def host_metrics(spark: SparkSession, parameters: HostMetricsParameters) -> DataFrame:
     """Metrics of this machine, live.

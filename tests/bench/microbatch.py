@@ -6,7 +6,7 @@ CPU time per batch of the worker and its JVM, and the median of Spark's own `tri
 Then the median for `host_metrics`.
 """
 
-# ruff: noqa: ASYNC110, ASYNC220, T201
+# ruff: noqa: ASYNC110, ASYNC220
 
 from __future__ import annotations
 

@@ -353,3 +353,13 @@ def test_without_a_batch_part_the_frame_is_the_output(spark: SparkSession, tmp_p
     assert frame.isStreaming
     with running(frame, tmp_path, "append", lambda df, _: seen.put(plain.evaluate(df, NoParameters()))):
         assert seen.get(timeout=60)["output"]["value"].to_pylist() == [0, 1, 2]
+
+
+def test_settings_of_the_jobs_own_session_are_declared() -> None:
+    def plain(spark: SparkSession) -> DataFrame:
+        raise NotImplementedError
+
+    assert stream(conf={"spark.sql.shuffle.partitions": "3"})(plain).conf == {"spark.sql.shuffle.partitions": "3"}
+    for bad in ({"spark.driver.memory": "1g"}, {"spark.sql.shuffle.partitions": 3}, "spark.sql.ansi.enabled=true"):
+        with pytest.raises(DeclarationError, match=r"`conf` maps names that begin with spark\.sql\."):
+            stream(conf=bad)(plain)  # type: ignore[call-overload]
