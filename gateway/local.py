@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def read_or_make_secret(path: Path) -> str:
     with suppress(FileNotFoundError):
         return path.read_text().strip()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
+    opened, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # readable by its owner only
+    draft = Path(name)
     try:
-        draft.write_text(secrets.token_urlsafe(32))
+        with open(opened, "w") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(secrets.token_urlsafe(32))
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:

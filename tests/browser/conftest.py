@@ -83,7 +83,7 @@ def belongs(process: psutil.Process, folder: Path) -> bool:
         return False  # it went away while we looked, or is not ours
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`rivulet demo`, with its worker and its two jobs on a real Spark."""
     served = Served(tmp_path_factory.mktemp("demo"), "demo", "--no-open").start()
@@ -91,13 +91,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
+    """Playwright; its event loop runs for as long as it is there, so it must be gone before other packages' tests."""
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     """The system's Chromium; a missing one is a failure, because nothing here is ever skipped."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
