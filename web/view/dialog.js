@@ -6,9 +6,9 @@ export function Dialog({ title, on_close, children }) {
   const element = useRef();
   const id = useId();
   useEffect(() => {
-    const opener = document.activeElement;
-    element.current.showModal();
-    return () => opener?.focus?.();
+    const dialog = element.current;
+    dialog.showModal();
+    return () => dialog.close(); // the browser gives the focus back then, and not again where `Esc` has done it already
   }, []);
   return html`<dialog ref=${element} class="dialog" aria-labelledby=${id} onClose=${on_close}
     onClick=${(event) => event.target === element.current && on_close()}>
