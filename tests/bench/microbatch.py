@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -62,7 +63,11 @@ driver.close()
 def cpu_seconds(pid: int) -> float:
     """Of a process and all that it started."""
     root = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:2]) for each in (root, *root.children(recursive=True)))
+    spent = sum(root.cpu_times()[:2])
+    for each in root.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # Hadoop's chmod comes and goes
+            spent += sum(each.cpu_times()[:2])
+    return spent
 
 
 class Figures:
@@ -84,7 +89,8 @@ def suspend(pid: int, *, on: bool) -> None:
     """Stop or wake a whole family, so that only one of the two runs at a time."""
     root = psutil.Process(pid)
     for each in (root, *root.children(recursive=True)):
-        each.suspend() if on else each.resume()
+        with suppress(psutil.NoSuchProcess):
+            each.suspend() if on else each.resume()
 
 
 async def main() -> None:
@@ -102,7 +108,6 @@ async def main() -> None:
                 [
                     *(sys.executable, "-m", "streams.worker", "--gateway", f"ws+unix://{folder}/link.sock"),
                     *("--data", str(folder / "data"), "--functions", str(folder / "measured.py")),
-                    *("--functions", "streams.functions"),
                 ],
                 env=environ,
                 cwd=ROOT,
