@@ -1,4 +1,4 @@
-"""What Rivulet adds to a micro-batch: `python tests/bench/microbatch.py [--seconds 20] [--rounds 3]`.
+"""What Rivulet adds to a micro-batch: `python -m tests.bench.microbatch [--seconds 8] [--rounds 5] [--trigger-ms 200]`.
 
 The same query runs bare (`foreachBatch` with `toArrow`, tuned as a worker is) and as a job of a real worker (pipe,
 journal, Arrow IPC, link, receipt), by turns in one run, because the machine's other load moves both. Printed for each:
@@ -33,7 +33,7 @@ WARM_UP_BATCHES = 60
 FUNCTION = """
 from streams import stream
 
-@stream(trigger_ms=0)
+@stream(trigger_ms=TRIGGER_MS)
 def measured(spark):
     source = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 100).option("numPartitions", 1)
     return source.load().selectExpr("timestamp", "value", "value % 7 as key")
@@ -50,8 +50,8 @@ spark = driver.spark.newSession()
 exec(open(sys.argv[2]).read())
 def each(df, batch):
     df.toArrow()
-query = (measured.build(spark, measured.parameters()).writeStream.trigger(processingTime="0 seconds")
-    .option("checkpointLocation", sys.argv[3]).foreachBatch(each).start())
+query = (measured.build(spark, measured.parameters()).writeStream
+    .trigger(processingTime=f"{measured.trigger_ms} milliseconds").option("checkpointLocation", sys.argv[3]).foreachBatch(each).start())
 for line in sys.stdin:
     progress = query.recentProgress
     print(query.lastProgress.batchId, *[p.durationMs["triggerExecution"] for p in progress], flush=True)
@@ -97,10 +97,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trigger-ms", type=int, default=200, help="0: back to back, the machine saturated")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "measured.py").write_text(FUNCTION)
+        (folder / "measured.py").write_text(FUNCTION.replace("TRIGGER_MS", str(options.trigger_ms)))
         (folder / "bare.py").write_text(BARE)
         async with gateway_peer(folder / "link.sock") as peer:
             environ = dict(os.environ, RIVULET_LINK_SECRET=SECRET)
