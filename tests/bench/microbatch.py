@@ -50,8 +50,8 @@ spark = driver.spark.newSession()
 exec(open(sys.argv[2]).read())
 def each(df, batch):
     df.toArrow()
-query = (measured.build(spark, measured.parameters()).writeStream
-    .trigger(processingTime=f"{measured.trigger_ms} milliseconds").option("checkpointLocation", sys.argv[3]).foreachBatch(each).start())
+writer = measured.build(spark, measured.parameters()).writeStream.option("checkpointLocation", sys.argv[3])
+query = writer.trigger(processingTime=f"{measured.trigger_ms} milliseconds").foreachBatch(each).start()
 for line in sys.stdin:
     progress = query.recentProgress
     print(query.lastProgress.batchId, *[p.durationMs["triggerExecution"] for p in progress], flush=True)
