@@ -105,6 +105,8 @@ class Subscription:
 
     def _hand_over(self, item: Item, *, late: bool = False) -> None:
         if isinstance(item, Hole):
+            if item.epoch == self.position.epoch:  # a client that resumed ahead has the first of it already
+                item = item._replace(first=max(item.first, self.position.offset + 1))
             self._outbox.put_data(self.sub, encode(item.frame(self.sub)).decode())
             self.position = Position(item.epoch, item.last)
             self._counters.gaps += 1

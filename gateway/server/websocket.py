@@ -60,8 +60,12 @@ class ClientSocket:
             text = message.get("text")
             if text is None:
                 self._session.close(CloseCode.INVALID_FRAME)
-            else:
+                continue
+            try:
                 self._session.receive(text, self._clock())
+            except Exception:  # a fault of ours: the client is told by the close code, and comes back
+                log.exception("command_failed", session=self._session.id)
+                self._session.close(CloseCode.INTERNAL)
 
     async def _write(self) -> None:
         session, websocket = self._session, self._websocket
@@ -78,6 +82,10 @@ class ClientSocket:
                 await self._wake.wait()
         except WebSocketDisconnect:
             return  # the reader sees it too, and ends
+        except Exception:  # a fault of ours: a socket that nobody writes to must not stay open
+            log.exception("write_failed", session=session.id)
+            session.close(CloseCode.INTERNAL)
+            self._connection.end(CloseCode.INTERNAL)
 
 
 async def client_endpoint(websocket: WebSocket) -> None:

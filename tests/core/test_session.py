@@ -240,3 +240,15 @@ def test_drain_is_told_to_all(clock: Clock) -> None:
     gateway.drain((50, 250), 1000)
     assert drain(session) == [{"type": "drain", "reconnect_in_ms": [50, 250], "deadline_ms": 1000}]
     assert drain(stranger) == []
+
+
+def test_a_hole_that_a_client_has_the_first_of_is_announced_for_the_rest(clock: Clock) -> None:
+    gateway = make(clock)
+    stream = open_stream(gateway)
+    session = gateway.connect(ANYONE)
+    say(session, clock, type="subscribe", id=1, sub=1, stream="$test", since={"epoch": "e", "offset": 2})
+    drain(session)
+    stream.begin("e", 4)
+    publish(stream)
+    gap, publication = drain(session)
+    assert (gap["from"], gap["to"], publication["offset"]) == (3, 4, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -190,3 +191,27 @@ async def test_the_gateway_tells_of_itself(dial: Dial) -> None:
     await client.ask(type="subscribe", sub=1, stream="$gateway")
     row = (await client.until("publication"))["rows"][0]
     assert (row["sessions"], row["subscriptions"]) == (1, 1)
+
+
+@pytest.mark.parametrize("since", ["earliest", "latest"])
+async def test_a_fault_of_the_gateway_hangs_nobody(
+    worker: WorkerPeer, job: str, dial: Dial, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    """A socket with a subscription that is behind ends with 1011; a live one only loses the subscription."""
+
+    def broken(_body: object) -> bytes:
+        raise ZeroDivisionError
+
+    await worker.publish_and_wait(job, rows(1))
+    client, other = await dial(), await dial()
+    monkeypatch.setattr("gateway.core.gateway.rows_json", broken)
+    await client.send(type="subscribe", id=1, sub=1, stream="feed", since=since)
+    if since == "earliest":
+        async with asyncio.timeout(10):
+            await client.socket.wait_closed()
+        assert client.socket.close_code == 1011
+    else:
+        await client.until("subscribed")
+        await worker.publish(job, rows(2))
+        assert "ZeroDivisionError" in (await client.until("subscription_ended"))["reason"]
+    assert (await other.ask(type="ping"))["type"] == "pong"
