@@ -75,6 +75,9 @@ class WorkerSocket:
                 await self._wake.wait()
         except WebSocketDisconnect:
             return  # the reader sees it too, and ends
+        except Exception:  # a fault of ours: a worker that is told nothing must not wait; it dials in anew
+            log.exception("link_write_failed")
+            await self._websocket.close(CloseCode.INTERNAL, CloseCode.INTERNAL.reason)
 
 
 async def link_endpoint(websocket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""What Rivulet adds to a micro-batch: `python -m tests.bench.microbatch [--seconds 8] [--rounds 5] [--trigger-ms 200]`.
+"""What Rivulet adds to a micro-batch: `python -m tests.bench.microbatch [--seconds 8] [--rounds 5] [--trigger-ms 0]`.
 
 The same query runs bare (`foreachBatch` with `toArrow`, tuned as a worker is) and as a job of a real worker (pipe,
 journal, Arrow IPC, link, receipt), by turns in one run, because the machine's other load moves both. Printed for each:
@@ -97,7 +97,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--trigger-ms", type=int, default=200, help="0: back to back, the machine saturated")
+    parser.add_argument("--trigger-ms", type=int, default=0, help="0: back to back, the stricter measure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
