@@ -17,7 +17,8 @@ class Output:
     """A named output. `mode` is the function's output mode where absent.
 
     `key` names the columns that identify a row (newer rows replace older ones of the same key), `time` the column
-    that holds the event time.
+    that holds the event time. `allow_block` lets subscribers that must miss nothing hold the job back: while one of them
+    has no credit or room, the running micro-batch waits (for a bounded time).
     """
 
     name: str
@@ -25,6 +26,7 @@ class Output:
     key: Sequence[str] = ()
     time: str | None = None
     description: str = ""
+    allow_block: bool = False
 
 
 def resolve_outputs(
@@ -57,4 +59,4 @@ def _resolve(function: str, output: object, mode: OutputMode) -> OutputInfo:
         raise DeclarationError(
             f"{function}: `mode` of output {output.name!r} is one of {', '.join(OutputMode)}, not {output.mode!r}"
         ) from None
-    return OutputInfo(output.name, own_mode, tuple(output.key), output.time, output.description)
+    return OutputInfo(output.name, own_mode, tuple(output.key), output.time, output.description, bool(output.allow_block))

@@ -106,6 +106,9 @@ class Subscribed(Reply, frozen=True, kw_only=True):
     offset: Annotated[Offset, Meta(description="what follows begins after it")]
     schema: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
     parameters: Annotated[ParametersInForce | None, Meta(description="null for a stream that has no job")] = None
+    overflow: Annotated[Overflow, Meta(description="the policy in force")] = Overflow.DROP_OLDEST
+    key: Annotated[tuple[str, ...], Meta(description="the columns by which `conflate` merges; empty: none")] = ()
+    credit: Annotated[Credit | None, Meta(description="publications that may still be sent; null: unlimited")] = None
     recovered: Annotated[bool, Meta(description="whether all since the asked position is coming")] | UnsetType = UNSET
 
 
@@ -119,7 +122,7 @@ class Requested(Reply, frozen=True, kw_only=True):
     """The credit that the subscription has now."""
 
     sub: SubId
-    credit: Annotated[Credit, Meta(description="publications that may still be sent")]
+    credit: Annotated[Credit | None, Meta(description="publications that may still be sent; null: unlimited")]
 
 
 class JobReply(Reply, frozen=True, kw_only=True, tag="job"):
@@ -187,16 +190,18 @@ class Subscribe(Command, frozen=True, kw_only=True):
 
 
 class Resubscribe(Command, frozen=True, kw_only=True):
-    """Change a subscription's options in place; nothing is lost between."""
+    """Change a subscription's options in place; nothing is lost between. What is left out stays as it is."""
 
     sub: SubId
-    credit: Credit | UnsetType = UNSET
-    overflow: Overflow | UnsetType = UNSET
+    credit: Annotated[Credit | None, Meta(description="in place of what is left of the credit; null: unlimited")] | (
+        UnsetType
+    ) = UNSET
+    overflow: Annotated[Overflow | None, Meta(description="null: the default of the output's mode")] | UnsetType = UNSET
     format: Format | UnsetType = UNSET
     where: Where | UnsetType = UNSET
-    select: Columns | UnsetType = UNSET
+    select: Annotated[Columns | None, Meta(description="null: all columns")] | UnsetType = UNSET
     every_ms: EveryMs | UnsetType = UNSET
-    key: Columns | UnsetType = UNSET
+    key: Annotated[Columns | None, Meta(description="null: the output's own key")] | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = Subscribed
 
 
@@ -358,6 +363,14 @@ class SubscriptionEnded(Push, frozen=True, kw_only=True):
     last_offset: Annotated[Offset, Meta(description="the last offset that was accounted for")]
 
 
+class SubscriptionDegraded(Push, frozen=True, kw_only=True):
+    """A `block` subscription held its job back for too long: from now on it has this policy instead."""
+
+    sub: SubId
+    overflow: Overflow
+    reason: Annotated[str, Meta(description="how long it held the job back")]
+
+
 class Drain(Push, frozen=True, kw_only=True):
     """The gateway goes away after `deadline_ms`; come back after a random time within `reconnect_in_ms`."""
 
@@ -392,7 +405,17 @@ ClientFrame = (
 )
 COMMANDS: tuple[type[Command], ...] = get_args(ClientFrame)
 REPLIES: tuple[type[Reply], ...] = tuple(dict.fromkeys(command.reply for command in COMMANDS))
-PUSHES: tuple[type[Push], ...] = (Welcome, Publication, Gap, Parameters, Job, SubscriptionEnded, Drain, Error)
+PUSHES: tuple[type[Push], ...] = (
+    Welcome,
+    Publication,
+    Gap,
+    Parameters,
+    Job,
+    SubscriptionEnded,
+    SubscriptionDegraded,
+    Drain,
+    Error,
+)
 
 
 def tag_of(frame: type[Frame]) -> str:

@@ -63,7 +63,9 @@ Since = Annotated[
 Condition = tuple[str, Literal["=", "!=", "<", "<=", ">", ">=", "in", "like", "is_null"], Any]
 Where = Annotated[tuple[Condition, ...], Meta(description="`[column, operator, value]`, all of which must hold")]
 Credit = Annotated[int, Meta(ge=0, description="publications that may still be sent; absent means unlimited")]
-EveryMs = Annotated[int, Meta(ge=0, description="at most one publication in so many milliseconds")]
+EveryMs = Annotated[
+    int, Meta(ge=0, le=3_600_000, description="at most one publication in so many milliseconds; 0: as they are made")
+]
 
 
 class Overflow(StrEnum):
@@ -200,6 +202,7 @@ class OutputInfo(Struct, frozen=True):
     key: Annotated[tuple[str, ...], Meta(description="the columns that identify a row")] = ()
     time: Annotated[str | None, Meta(description="the column that holds a row's event time")] = None
     description: Annotated[str, Meta(description="what it holds, for people")] = ""
+    allow_block: Annotated[bool, Meta(description="whether subscriptions with `block` may hold the job back")] = False
 
 
 class FunctionInfo(Struct, frozen=True, kw_only=True):
@@ -251,6 +254,7 @@ class StreamInfo(Struct, frozen=True, kw_only=True):
     mode: OutputMode = OutputMode.APPEND
     key: Annotated[tuple[str, ...], Meta(description="the columns that identify a row")] = ()
     time: Annotated[str | None, Meta(description="the column that holds a row's event time")] = None
+    allow_block: Annotated[bool, Meta(description="whether subscriptions with `block` may hold the job back")] = False
     columns: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
 
 

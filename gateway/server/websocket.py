@@ -12,7 +12,6 @@ from gateway.core.session import Session
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_TOKEN_PREFIX
-from gateway.protocol.undelivered import UNDELIVERED_SUBPROTOCOLS
 from gateway.server.problems import problem_response
 from gateway.server.uvicorn_protocol import EXTENSION, Connection
 
@@ -130,8 +129,6 @@ def choose_subprotocol(offered: list[str]) -> str | None:
     ours = [name for name in offered if not name.startswith(SUBPROTOCOL_TOKEN_PREFIX)]
     if not ours or SUBPROTOCOL_JSON in ours:
         return SUBPROTOCOL_JSON if SUBPROTOCOL_JSON in ours else None
-    if UNDELIVERED_SUBPROTOCOLS.intersection(ours):
-        raise RivuletError(ErrorCode.NOT_IMPLEMENTED, f"{ours[0]} is not delivered yet: offer {SUBPROTOCOL_JSON}")
     raise RivuletError(
         ErrorCode.INVALID_FRAME, f"none of {', '.join(ours)} is spoken here: offer {SUBPROTOCOL_JSON}, or none"
     )

@@ -37,7 +37,9 @@ class RateParameters(Parameters):
 
 @stream(
     parameters=RateParameters,
-    outputs=[Output("rows", time="time", description="The rows whose value `modulus` divides.")],
+    outputs=[
+        Output("rows", time="time", description="The rows whose value `modulus` divides.", allow_block=True),
+    ],
     trigger_ms=TRIGGER_MS,
 )
 def rate(spark: SparkSession, parameters: RateParameters) -> DataFrame:

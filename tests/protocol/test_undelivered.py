@@ -11,34 +11,17 @@ from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import (
     COMMANDS,
-    SUBPROTOCOL_ARROW,
     Command,
-    Request,
-    Resubscribe,
     Run,
     SetParameters,
     Subscribe,
     tag_of,
 )
-from gateway.protocol.types import Format, Overflow, Position
-from gateway.protocol.undelivered import (
-    UNDELIVERED_COMMANDS,
-    UNDELIVERED_FIELDS,
-    UNDELIVERED_SUBPROTOCOLS,
-    refuse_undelivered,
-)
+from gateway.protocol.types import Position
+from gateway.protocol.undelivered import UNDELIVERED_FIELDS, refuse_undelivered
 from tests.protocol.strategies import frames
 
 USES: list[tuple[Command, str]] = [
-    (Resubscribe(sub=1), "$.type"),
-    (Request(sub=1, n=1), "$.type"),
-    (Subscribe(sub=1, stream="a", credit=0), "$.credit"),
-    (Subscribe(sub=1, stream="a", overflow=Overflow.LATEST), "$.overflow"),
-    (Subscribe(sub=1, stream="a", format=Format.COLUMNS), "$.format"),
-    (Subscribe(sub=1, stream="a", where=(("x", "=", 1),)), "$.where"),
-    (Subscribe(sub=1, stream="a", select=("x",)), "$.select"),
-    (Subscribe(sub=1, stream="a", every_ms=0), "$.every_ms"),
-    (Subscribe(sub=1, stream="a", key=()), "$.key"),
     (SetParameters(job="a", values={}, dry_run=True), "$.dry_run"),
     (SetParameters(job="a", values={}, ttl_s=1), "$.ttl_s"),
     (Run(function="a", start_timeout_s=1), "$.start_timeout_s"),
@@ -54,17 +37,14 @@ def test_what_is_not_delivered_is_refused_by_name_with_what_to_do_meanwhile(comm
 
 
 def test_the_cases_here_are_all_that_the_tables_hold() -> None:
-    listed = {(command, "$.type") for command in UNDELIVERED_COMMANDS} | {
-        (command, f"$.{field}") for command, fields in UNDELIVERED_FIELDS.items() for field in fields
-    }
+    listed = {(command, f"$.{field}") for command, fields in UNDELIVERED_FIELDS.items() for field in fields}
     assert {(type(command), path) for command, path in USES} == listed
-    assert {SUBPROTOCOL_ARROW} == UNDELIVERED_SUBPROTOCOLS
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        Subscribe(sub=1, stream="a", since=Position("e", 1), format=Format.ROWS, where=()),
+        Subscribe(sub=1, stream="a", since=Position("e", 1), credit=1, where=(("x", "=", 1),)),
         SetParameters(job="a", values={"x": 1}, if_revision=1, dry_run=False),
         Run(function="a", parameters={"x": 1}, context="c", name="n", external_id="e"),
     ],
@@ -75,9 +55,9 @@ def test_what_is_delivered_passes(command: Command) -> None:
 
 def test_several_are_all_named() -> None:
     with pytest.raises(RivuletError) as caught:
-        refuse_undelivered(Subscribe(sub=1, stream="a", credit=1, where=(("x", "=", 1),)))
-    assert caught.value.path == "$.credit"
-    assert [fault.path for fault in caught.value.faults] == ["$.credit", "$.where"]
+        refuse_undelivered(SetParameters(job="a", values={}, dry_run=True, ttl_s=1))
+    assert caught.value.path == "$.dry_run"
+    assert [fault.path for fault in caught.value.faults] == ["$.dry_run", "$.ttl_s"]
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=tag_of)
@@ -88,7 +68,7 @@ def test_a_command_is_refused_just_when_it_uses_such_a_field(kind: type[Command]
     @settings(max_examples=50)
     def check(command: Any) -> None:
         used = [field for field in UNDELIVERED_FIELDS.get(kind, ()) if getattr(command, field) != defaults[field]]
-        if used or kind in UNDELIVERED_COMMANDS:
+        if used:
             with pytest.raises(RivuletError):
                 refuse_undelivered(command)
         else:

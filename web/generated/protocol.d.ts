@@ -28,7 +28,7 @@ export interface Subscribe {
   where?: [string, "!=" | "<" | "<=" | "=" | ">" | ">=" | "in" | "is_null" | "like", unknown][];
   /** names of columns */
   select?: string[];
-  /** at most one publication in so many milliseconds */
+  /** at most one publication in so many milliseconds; 0: as they are made */
   every_ms?: number;
   /** names of columns */
   key?: string[];
@@ -48,25 +48,26 @@ export type Overflow = "block" | "conflate" | "drop_oldest" | "end" | "latest";
 /** How a publication carries its rows in JSON. */
 export type Format = "columns" | "rows";
 
-/** Change a subscription's options in place; nothing is lost between. */
+/** Change a subscription's options in place; nothing is lost between. What is left out stays as it is. */
 export interface Resubscribe {
   type: "resubscribe";
   /** the client's choice, unique while pending */
   id?: number;
   /** the client's number for a subscription, unique on its socket */
   sub: number;
-  /** publications that may still be sent; absent means unlimited */
-  credit?: number;
-  overflow?: Overflow;
+  /** in place of what is left of the credit; null: unlimited */
+  credit?: number | null;
+  /** null: the default of the output's mode */
+  overflow?: Overflow | null;
   format?: Format;
   /** `[column, operator, value]`, all of which must hold */
   where?: [string, "!=" | "<" | "<=" | "=" | ">" | ">=" | "in" | "is_null" | "like", unknown][];
-  /** names of columns */
-  select?: string[];
-  /** at most one publication in so many milliseconds */
+  /** null: all columns */
+  select?: string[] | null;
+  /** at most one publication in so many milliseconds; 0: as they are made */
   every_ms?: number;
-  /** names of columns */
-  key?: string[];
+  /** null: the output's own key */
+  key?: string[] | null;
 }
 
 /** End a subscription. */
@@ -217,6 +218,12 @@ export interface Subscribed {
   schema?: Column[] | null;
   /** null for a stream that has no job */
   parameters?: ParametersInForce | null;
+  /** the policy in force */
+  overflow?: Overflow;
+  /** the columns by which `conflate` merges; empty: none */
+  key?: string[];
+  /** publications that may still be sent; null: unlimited */
+  credit?: number | null;
   /** whether all since the asked position is coming */
   recovered?: boolean;
 }
@@ -255,8 +262,8 @@ export interface Requested {
   id: number;
   /** the client's number for a subscription, unique on its socket */
   sub: number;
-  /** publications that may still be sent */
-  credit: number;
+  /** publications that may still be sent; null: unlimited */
+  credit: number | null;
 }
 
 /** The job as it is now. */
@@ -316,6 +323,8 @@ export interface OutputInfo {
   time: string | null;
   /** what it holds, for people */
   description: string;
+  /** whether subscriptions with `block` may hold the job back */
+  allow_block: boolean;
 }
 
 /** Spark's output modes; they decide what a publication means to the ones before it. */
@@ -504,6 +513,16 @@ export interface SubscriptionEnded {
   last_offset: number;
 }
 
+/** A `block` subscription held its job back for too long: from now on it has this policy instead. */
+export interface SubscriptionDegraded {
+  type: "subscription_degraded";
+  /** the client's number for a subscription, unique on its socket */
+  sub: number;
+  overflow: Overflow;
+  /** how long it held the job back */
+  reason: string;
+}
+
 /** The gateway goes away after `deadline_ms`; come back after a random time within `reconnect_in_ms`. */
 export interface Drain {
   type: "drain";
@@ -637,6 +656,8 @@ export interface StreamInfo {
   key: string[];
   /** the column that holds a row's event time */
   time: string | null;
+  /** whether subscriptions with `block` may hold the job back */
+  allow_block: boolean;
   /** null until the first publication */
   columns: Column[] | null;
 }
@@ -655,7 +676,7 @@ export type Command = Authenticate | Subscribe | Resubscribe | Unsubscribe | Req
 export type Reply = Authenticated | Subscribed | Unsubscribed | Requested | JobReply | Jobs | ParametersReply | ParametersAccepted | Pong;
 
 /** A frame that the gateway sends by itself. */
-export type Push = Welcome | Publication | Gap | Parameters | Job | SubscriptionEnded | Drain | Error;
+export type Push = Welcome | Publication | Gap | Parameters | Job | SubscriptionEnded | SubscriptionDegraded | Drain | Error;
 
 /** A command's type to its reply. */
 export interface ReplyOf {

@@ -21,7 +21,7 @@ from gateway.protocol.frames import (
     tag_of,
 )
 from gateway.protocol.generate.json_schema import Schema, components, first_line
-from gateway.protocol.undelivered import UNDELIVERED_COMMANDS, UNDELIVERED_FIELDS, UNDELIVERED_SUBPROTOCOLS
+from gateway.protocol.undelivered import UNDELIVERED_FIELDS
 
 Document = dict[str, Any]
 
@@ -64,9 +64,7 @@ def _channel(frames: tuple[type[Frame], ...]) -> Document:
         "description": "A WebSocket; one frame is one JSON object, as text.",
         "messages": {frame.__name__: {"$ref": f"#/components/messages/{frame.__name__}"} for frame in frames},
         "bindings": {"ws": {"method": "GET", "headers": _headers(), "bindingVersion": "0.1.0"}},
-        "x-subprotocols": {
-            name: {"delivered": name not in UNDELIVERED_SUBPROTOCOLS} for name in (SUBPROTOCOL_JSON, SUBPROTOCOL_ARROW)
-        },
+        "x-subprotocols": [SUBPROTOCOL_JSON, SUBPROTOCOL_ARROW],
         "x-close-codes": {
             str(code.value): {
                 "name": code.name.lower(),
@@ -108,7 +106,7 @@ def _receive(command: type[Command]) -> Document:
             "messages": [_channel_message(command.reply), _channel_message(Error)],
         },
         "x-right": command.right,
-        "x-undelivered": command in UNDELIVERED_COMMANDS or list(UNDELIVERED_FIELDS.get(command, ())),
+        "x-undelivered": list(UNDELIVERED_FIELDS.get(command, ())),
     }
 
 

@@ -14,7 +14,7 @@ from gateway.protocol.generate.json_schema import Schema, components
 from gateway.protocol.generate.typescript import type_of
 from gateway.protocol.rest import ROUTES
 from gateway.protocol.states import is_final
-from gateway.protocol.undelivered import UNDELIVERED_COMMANDS, UNDELIVERED_FIELDS, UNDELIVERED_SUBPROTOCOLS
+from gateway.protocol.undelivered import UNDELIVERED_FIELDS
 
 _SLOT: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -124,14 +124,12 @@ def _routes() -> str:
 
 
 def _undelivered() -> str:
-    whole = [(f"`{tag_of(command)}`", meanwhile) for command, meanwhile in UNDELIVERED_COMMANDS.items()]
     fields = [
         (f"`{field}` of `{tag_of(command)}`", meanwhile)
         for command, by_field in UNDELIVERED_FIELDS.items()
         for field, meanwhile in by_field.items()
     ]
-    offered = [(f"subprotocol `{name}`", "use `rivulet.v1.json`") for name in sorted(UNDELIVERED_SUBPROTOCOLS)]
-    return _table(("not yet", "meanwhile"), (*whole, *fields, *offered))
+    return _table(("not yet", "meanwhile"), fields)
 
 
 def problems() -> str:
