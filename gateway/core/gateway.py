@@ -6,25 +6,36 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from msgspec import Struct
 
-from gateway.core.arrow import rows_json
 from gateway.core.counters import Counters
 from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobRules, JobTable, near_miss
 from gateway.core.jobs import Jobs
 from gateway.core.principal import Principal
-from gateway.core.session import Session, SessionRules
+from gateway.core.pipeline import Later
+from gateway.core.session import Session, SessionRules, Wire
 from gateway.core.stream import Retention, Stream
-from gateway.core.subscription import Subscription
-from gateway.core.tables import EVENTS, GATEWAY, JOBS, job_event_row, job_row, parameters_row
+from gateway.core.subscribing import Subscribing
+from gateway.core.tables import (
+    EVENTS,
+    GATEWAY,
+    JOBS,
+    SUBSCRIPTIONS,
+    job_event_row,
+    job_row,
+    parameters_row,
+    subscription_rows,
+)
+from gateway.core.turn import Turn
 from gateway.core.workers import Worker, Workers
 from gateway.protocol import frames
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import stream_key
-from gateway.protocol.types import JobState, OutputInfo, Position, StreamInfo
+from gateway.protocol.types import JobState, OutputInfo, OutputMode, ParametersInForce, StreamInfo
 
 Outcome = frames.Reply | RivuletError
 OnDone = Callable[[Outcome], None]
@@ -40,6 +51,8 @@ class Rules(Struct, frozen=True):
     retention: Retention = Retention()
     jobs: JobRules = JobRules()
     max_sessions: int = 10_000
+    #: How long a `block` subscription may hold its job back.
+    block_seconds: float = 30.0
 
 
 class Gateway:
@@ -55,7 +68,10 @@ class Gateway:
         wall: Callable[[], datetime],
         clock: Callable[[], float],
         log: Callable[..., None],
+        soon: Callable[[Callable[[], None]], object],
+        later: Later,
     ) -> None:
+        """`soon` calls something at the end of the event loop's turn, `later` after some seconds."""
         self.rules = rules
         self.server = server
         self.counters = Counters()
@@ -66,6 +82,8 @@ class Gateway:
         self.on_worker_ready: Callable[[Worker], None] = lambda _worker: None
         self.warn = log
         self.hub = Hub(rules.retention, self.counters, lambda reason: log("observer_failed", reason=reason))
+        self.turn = Turn(soon, clock, log)
+        self.subscribing = Subscribing(self.turn, self.counters, clock, later)
         self.workers = Workers()
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
@@ -73,15 +91,18 @@ class Gateway:
         self._new_id = new_id
         self._epoch = new_id()
         self._started_at = clock()
-        self._jobs_stream = OwnStream(self.hub.open("$jobs", output=OutputInfo("$jobs", time="at")), self._epoch, JOBS)
-        self._gateway_stream = OwnStream(
-            self.hub.open("$gateway", output=OutputInfo("$gateway", time="at")), self._epoch, GATEWAY
-        )
+        self._jobs_stream = self._own(OutputInfo("$jobs", time="at"), JOBS)
+        self._gateway_stream = self._own(OutputInfo("$gateway", time="at"), GATEWAY)
+        key = ("session", "sub")
+        output = OutputInfo("$subscriptions", OutputMode.COMPLETE, key, time="at")
+        self._subscriptions_stream = self._own(output, SUBSCRIPTIONS)
         self._events: dict[str, OwnStream] = {}
         self._handlers: dict[type[frames.Command], Callable[[Session, Any, OnDone], None]] = {
             frames.Authenticate: self._on_authenticate,
             frames.Subscribe: self._on_subscribe,
-            frames.Unsubscribe: self._on_unsubscribe,
+            frames.Resubscribe: self._on_resubscribe,
+            frames.Unsubscribe: self.subscribing.unsubscribe,
+            frames.Request: self.subscribing.request,
             frames.Run: self._on_run,
             frames.Stop: self._on_stop,
             frames.GetJob: self._on_get_job,
@@ -93,13 +114,13 @@ class Gateway:
 
     # ---- sessions ----
 
-    def connect(self, principal: Principal | None) -> Session:
-        """A socket was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
+    def connect(self, principal: Principal | None, wire: Wire) -> Session:
+        """A connection was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
         if len(self.sessions) >= self.rules.max_sessions:
             raise RivuletError(
                 ErrorCode.LIMIT_EXCEEDED, f"this gateway serves {self.rules.max_sessions} sockets at most"
             )
-        session = Session(self._new_id(), self, self.rules.session, self.clock())
+        session = Session(self._new_id(), self, self.rules.session, wire, self.clock())
         self.sessions[session.id] = session
         if principal is not None:
             session.authenticate(principal)
@@ -127,8 +148,10 @@ class Gateway:
         for worker in self.workers:
             worker.tick(now)
         self.jobs.tick(now)
-        self.hub.trim(now)
+        self.hub.tick(now, self.rules.block_seconds)
         self._gateway_stream.append([self._gateway_row(at, now)], at, now)
+        if self._subscriptions_stream.stream.subscribers:
+            self._subscriptions_stream.append(subscription_rows(self.sessions.values(), at, self.name_of), at, now)
 
     def handle(self, session: Session, command: frames.ClientFrame, on_done: OnDone) -> None:
         """Do what a command asks for; `on_done` gets the reply, now or later. Raises `RivuletError` where it cannot."""
@@ -144,7 +167,7 @@ class Gateway:
         job_name, slash, output_name = name.partition("/")
         if name.startswith("$"):
             raise RivuletError(
-                ErrorCode.NOT_FOUND, f"there is no stream {name!r}; there is: $gateway, $jobs", "$.stream"
+                ErrorCode.NOT_FOUND, f"there is no stream {name!r}; there is: $gateway, $jobs, $subscriptions", "$.stream"
             )
         job = self.table.find(job_name, "$.stream")
         names = [output.name for output in job.outputs]
@@ -213,32 +236,13 @@ class Gateway:
                 "$.sub",
             )
         stream = self.resolve(command.stream)
-        position, recovered = _start(stream, command.since)
-        job = self.table.get(stream.job) if stream.job else None
-        on_done(
-            frames.Subscribed(
-                id=1,
-                sub=command.sub,
-                stream=self.name_of(stream),
-                epoch=position.epoch,
-                offset=position.offset,
-                schema=stream.columns,
-                parameters=job.parameters if job else None,
-                **({} if recovered is None else {"recovered": recovered}),
-            )
-        )
-        session.subscriptions[command.sub] = Subscription(
-            command.sub, stream, position, session.outbox, session.behind, rows_json, self.counters, session.ended
-        )
-        session.wake()
+        name, parameters = self.name_of(stream), self._parameters_of(stream)
+        self.subscribing.subscribe(session, command, stream, name, parameters, on_done)
 
-    def _on_unsubscribe(self, session: Session, command: frames.Unsubscribe, on_done: OnDone) -> None:
-        subscription = session.subscriptions.pop(command.sub, None)
-        if subscription is None:
-            raise RivuletError(ErrorCode.NOT_FOUND, f"there is no sub {command.sub} on this socket", "$.sub")
-        subscription.close()
-        session.outbox.drop(command.sub)
-        on_done(frames.Unsubscribed(id=1, sub=command.sub))
+    def _on_resubscribe(self, session: Session, command: frames.Resubscribe, on_done: OnDone) -> None:
+        stream = self.subscribing.find(session, command.sub).stream
+        name, parameters = self.name_of(stream), self._parameters_of(stream)
+        self.subscribing.resubscribe(session, command, name, parameters, on_done)
 
     def _on_run(self, session: Session, command: frames.Run, on_done: OnDone) -> None:
         self.jobs.run(command, _principal(session), _as_reply(on_done))
@@ -264,6 +268,13 @@ class Gateway:
 
     # ---- inside ----
 
+    def _own(self, output: OutputInfo, schema: pa.Schema) -> OwnStream:
+        return OwnStream(self.hub.open(output.name, output=output), self._epoch, schema)
+
+    def _parameters_of(self, stream: Stream) -> ParametersInForce | None:
+        job = self.table.get(stream.job) if stream.job else None
+        return job.parameters if job else None
+
     def _events_of(self, job: Job) -> OwnStream:
         own = self._events.get(job.id)
         if own is None:
@@ -286,22 +297,11 @@ class Gateway:
             "subscriptions": sum(len(session.subscriptions) for session in sessions),
             "jobs_running": sum(1 for job in self.table if job.state is JobState.RUNNING),
             "workers_ready": sum(1 for worker in self.workers if worker.ready),
-            "queued_bytes": sum(session.outbox.queued_bytes for session in sessions),
+            "queued_bytes": sum(session.queued_bytes for session in sessions),
             "retained_bytes": self.hub.retained_bytes,
             "loop_lag_ms": round(self.loop_lag_ms, 3),
             **{name: getattr(self.counters, name) for name in self.counters.__slots__},
         }
-
-
-def _start(stream: Stream, since: object) -> tuple[Position, bool | None]:
-    """From where a subscription reads, and whether all since the asked position comes (None where none was asked).
-
-    A position beyond what the gateway holds is taken as it is: the worker that published it is about to replay it.
-    """
-    if isinstance(since, Position):
-        first = stream.first_offset or stream.offset + 1
-        return since, since.epoch == stream.epoch and since.offset + 1 >= first
-    return (stream.earliest() if since == "earliest" else stream.position), None
 
 
 def _principal(session: Session) -> Principal:

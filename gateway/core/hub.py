@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from gateway.core.arrow import columns_of, to_ipc
+from gateway.core.arrow import read_ipc
 from gateway.core.counters import Counters
 from gateway.core.publication import Publication
 from gateway.core.stream import Retention, Stream
@@ -23,7 +23,7 @@ class Hub:
         self._counters = counters
         self._on_failure = on_failure
         self._streams: dict[str, Stream] = {}
-        self._slices: dict[str, list[tuple[Head, memoryview]]] = {}
+        self._slices: dict[str, list[Publication]] = {}
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(list(self._streams.values()))
@@ -47,58 +47,58 @@ class Hub:
         if stream is not None:
             stream.end(reason)
 
-    def receive(self, head: Head, body: memoryview, now: float) -> bool:
-        """Take a publication from a worker. True when its stream now holds the batch: the last slice lets all out.
+    def receive(self, head: Head, body: memoryview, now: float, acknowledge: Callable[[], None]) -> None:
+        """Take a publication from a worker; the last slice of a batch lets all out.
 
+        `acknowledge` is called once the stream holds the batch, and all who hold the job back have been handed it.
         Raises `pa.ArrowInvalid` where the body is no Arrow IPC stream.
         """
         key = stream_key(head.job, head.output)
-        columns = columns_of(body)
+        table = read_ipc(body)
         slices = self._slices.setdefault(key, [])
         if head.slice == 0:
             slices.clear()
-        slices.append((head, body))
+        slices.append(
+            Publication(
+                head.epoch,
+                head.offset,
+                head.revision,
+                head.batch,
+                head.published_at,
+                table,
+                now,
+                head.event_time or None,
+                body=body,
+            )
+        )
         if head.slice + 1 < head.slices:
-            return False
+            return
         del self._slices[key]
         stream = self.open(key, head.job)
-        stream.columns = columns
-        for part, rows in slices:
-            self._publish(
-                stream,
-                Publication(
-                    part.epoch,
-                    part.offset,
-                    part.revision,
-                    part.batch,
-                    part.published_at,
-                    rows,
-                    now,
-                    part.event_time or None,
-                ),
-            )
-        return True
+        stream.take_schema(table.schema)
+        fresh = stream.publish(*slices)
+        self._counters.publications += fresh
+        self._counters.duplicates += len(slices) - fresh
+        stream.handover.when_done(slices[-1].position, acknowledge, now)
 
     def forget_slices(self, job: str) -> None:
         """The worker is gone in the middle of a batch: it will be replayed whole."""
         for key in [key for key in self._slices if key.partition("/")[0] == job]:
             del self._slices[key]
+        for stream in self._streams.values():
+            if stream.job == job:
+                stream.handover.forget()
 
-    def trim(self, now: float) -> None:
-        """Let go of what is too old, in every stream."""
+    def tick(self, now: float, block_seconds: float) -> None:
+        """Let go of what is too old, and of the patience with those who hold a job back."""
         for stream in self._streams.values():
             stream.trim(now)
+            stream.handover.tick(now, block_seconds)
 
     @property
     def retained_bytes(self) -> int:
         """What all histories hold."""
         return sum(stream.retained_bytes for stream in self._streams.values())
-
-    def _publish(self, stream: Stream, publication: Publication) -> None:
-        if stream.publish(publication):
-            self._counters.publications += 1
-        else:
-            self._counters.duplicates += 1
 
     def _failed(self, reason: str) -> None:
         self._counters.failed_observers += 1
@@ -112,11 +112,11 @@ class OwnStream:
         self._schema = schema
         self.stream = stream
         stream.begin(epoch, 0)
-        stream.columns = columns_of(to_ipc([], schema))
+        stream.take_schema(schema)
 
     def append(self, rows: Sequence[Mapping[str, object]], at: datetime, now: float, revision: int = 0) -> None:
         """Publish rows as one publication; `at` is the wall clock, `now` the gateway's monotonic clock in seconds."""
         stream = self.stream
         offset = stream.offset + 1
-        body = memoryview(to_ipc(rows, self._schema))
-        stream.publish(Publication(stream.epoch, offset, revision, offset, at, body, now, at))
+        table = pa.Table.from_pylist(list(rows), schema=self._schema)
+        stream.publish(Publication(stream.epoch, offset, revision, offset, at, table, now, at))

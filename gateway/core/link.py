@@ -55,16 +55,15 @@ class Link:
             self._gateway.jobs.parameters_changed(worker, frame)
 
     def receive_binary(self, data: bytes) -> None:
-        """Take a publication and acknowledge it; raises `LinkError` for what is none."""
+        """Take a publication, and acknowledge it in time; raises `LinkError` for what is none."""
         self._known()
         try:
             text, body = split_binary(data)
             head = decode_head(text)
-            whole = self._gateway.hub.receive(head, body, self._gateway.clock())
+            received = Received(job=head.job, output=head.output, epoch=head.epoch, offset=head.offset)
+            self._gateway.hub.receive(head, body, self._gateway.clock(), lambda: self._send(received))
         except (ValueError, msgspec.MsgspecError, pa.ArrowInvalid) as fault:
             raise LinkError(f"not a publication: {fault}") from fault
-        if whole:
-            self._send(Received(job=head.job, output=head.output, epoch=head.epoch, offset=head.offset))
 
     def closed(self, reason: str) -> None:
         """The link is gone; the worker may come back."""

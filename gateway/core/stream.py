@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
+import pyarrow as pa
 import reactivex
 from msgspec import Struct
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
-from gateway.core.publication import Hole, Publication
+from gateway.core.handover import Handover
+from gateway.core.publication import Hole, Item, Publication
 from gateway.protocol.types import Column, GapReason, OutputInfo, Position, StreamInfo
-
-Item = Publication | Hole
 
 
 class Retention(Struct, frozen=True):
@@ -62,11 +62,19 @@ class Stream:
         self.output = output
         self.epoch = ""
         self.offset = 0
+        self.schema: pa.Schema | None = None
         self.columns: tuple[Column, ...] | None = None
+        #: Why it is gone for good, where it is.
+        self.ended: str | None = None
         self.duplicates = 0
         self.retained_bytes = 0
+        #: The subscriptions that hold the job back until they have been handed each micro-batch.
+        self.handover = Handover()
+        self.subscribers = 0
         self._retention = retention
         self._history: deque[Publication] = deque()
+        #: How many of the newest publications are one micro-batch, which is kept whole.
+        self._newest_batch = 1
         self._listeners: dict[int, Listener] = {}
         self._next_listener = 0
         self._on_failure = on_failure
@@ -84,9 +92,9 @@ class Stream:
         return self._history[0].offset if self._history else None
 
     @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._listeners)
+    def newest(self) -> Publication | None:
+        """The newest publication, where any is retained."""
+        return self._history[-1] if self._history else None
 
     def info(self, name: str) -> StreamInfo:
         """What there is to know about the stream, under the `name` that the outside knows it by."""
@@ -99,14 +107,21 @@ class Stream:
             output=output.name or None,
             first_offset=self.first_offset,
             retained_bytes=self.retained_bytes,
-            subscribers=self.listeners,
+            subscribers=self.subscribers,
             columns=self.columns,
             mode=output.mode,
             key=output.key,
             time=output.time,
+            allow_block=output.allow_block,
         )
 
     # ---- publishing ----
+
+    def take_schema(self, schema: pa.Schema) -> None:
+        """What is published from now on has these columns."""
+        if self.schema is None or not self.schema.equals(schema):
+            self.schema = schema
+            self.columns = tuple(Column(field.name, str(field.type), field.nullable) for field in schema)
 
     def begin(self, epoch: str, offset: int) -> None:
         """Say where the numbering stands: nothing up to `offset` that is not held already will come any more."""
@@ -115,40 +130,45 @@ class Stream:
         elif offset > self.offset:
             self._hole(self.offset + 1, offset, GapReason.RETENTION)
 
-    def publish(self, publication: Publication) -> bool:
-        """Take a publication into the history and tell all; False for one that is held already (a replayed batch)."""
-        if publication.epoch != self.epoch:
-            self._begin_epoch(publication.epoch, publication.offset - 1)
-        elif publication.offset <= self.offset:
-            self.duplicates += 1
-            return False
-        elif publication.offset > self.offset + 1:
-            self._hole(self.offset + 1, publication.offset - 1, GapReason.RETENTION)
-        self.offset = publication.offset
-        self._history.append(publication)
-        self._tell(publication)
-        publication.forget_texts()
-        self.retained_bytes += publication.retained_bytes
-        self.trim(publication.received)
-        return True
+    def publish(self, *batch: Publication) -> int:
+        """Take the publications of one micro-batch into the history and tell all; returns how many were new.
+
+        What is held already (a replayed batch) is passed over.
+        """
+        fresh = 0
+        for publication in batch:
+            if publication.epoch != self.epoch:
+                self._begin_epoch(publication.epoch, publication.offset - 1)
+            elif publication.offset <= self.offset:
+                self.duplicates += 1
+                continue
+            elif publication.offset > self.offset + 1:
+                self._hole(self.offset + 1, publication.offset - 1, GapReason.RETENTION)
+            fresh += 1
+            self.offset = publication.offset
+            self._history.append(publication)
+            self.retained_bytes += publication.retained_bytes
+            self._tell(publication)
+        if fresh:
+            self._newest_batch = fresh
+            self.trim(batch[-1].received)
+        return fresh
 
     def trim(self, now: float) -> None:
-        """Let go of what is beyond the retention; the newest publication always stays."""
+        """Let go of what is beyond the retention; the newest micro-batch always stays, and what holds the job back."""
         history, bounds = self._history, self._retention
-        while len(history) > 1 and (
+        while len(history) > self._newest_batch and (
             len(history) > bounds.max_publications
             or self.retained_bytes > bounds.max_bytes
             or now - history[0].received > bounds.max_age_seconds
         ):
+            if self.handover.lacks(history[0]):
+                return
             self.retained_bytes -= history.popleft().retained_bytes
-
-    def recount(self, publication: Publication, before: int) -> None:
-        """Account for JSON that was made of a retained publication after it was published."""
-        if publication.epoch == self.epoch and publication.offset >= (self.first_offset or 0):
-            self.retained_bytes += publication.retained_bytes - before
 
     def end(self, reason: str) -> None:
         """Tell everybody that nothing more comes."""
+        self.ended = reason
         for key in list(self._listeners):
             listener = self._listeners.pop(key, None)
             if listener is not None:
@@ -181,10 +201,11 @@ class Stream:
 
     # ---- reading ----
 
-    def after(self, position: Position, limit: int | None = None) -> Iterator[Item]:
-        """What came after `position`, oldest first: publications, and holes for what is not retained.
+    def after(self, position: Position, lost: GapReason = GapReason.RETENTION) -> Iterator[Item]:
+        """What came after `position`, oldest first: publications, and holes for what is not there.
 
-        A position of another epoch gets a hole with reason `epoch`, then all that is retained of this one.
+        What the history has let go of is a hole with reason `lost`. A position of another epoch gets a hole with reason
+        `epoch`, then all that is retained of this one.
         """
         if position.epoch != self.epoch:
             start = (self.first_offset or self.offset + 1) - 1
@@ -193,13 +214,13 @@ class Stream:
         else:
             expected = position.offset + 1
         index = bisect_right(self._history, expected - 1, key=lambda kept: kept.offset)
-        for publication in islice(self._history, index, None if limit is None else index + limit):
+        for publication in islice(self._history, index, None):
             if publication.offset > expected:
-                yield Hole(self.epoch, expected, publication.offset - 1, GapReason.RETENTION)
+                yield Hole(self.epoch, expected, publication.offset - 1, GapReason.RETENTION if index else lost)
             yield publication
-            expected = publication.offset + 1
-        if expected <= self.offset and (limit is None or index + limit >= len(self._history)):
-            yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION)
+            expected, index = publication.offset + 1, 1
+        if expected <= self.offset:
+            yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION if index else lost)
 
     def earliest(self) -> Position:
         """The position just before all that is retained."""

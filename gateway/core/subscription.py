@@ -2,122 +2,199 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from gateway.core.counters import Counters
-from gateway.core.outbox import Outbox
-from gateway.core.publication import Hole, RowsEncoder
-from gateway.core.stream import Item, Stream
-from gateway.protocol.codec import encode
+import pyarrow as pa
+
+from gateway.core.cohort import Cohort
+from gateway.core.options import Terms
+from gateway.core.publication import Hole, Item, Publication
+from gateway.core.tally import Tally
+from gateway.protocol.errors import RivuletError
+from gateway.protocol.frames import SubscriptionDegraded, SubscriptionEnded
 from gateway.protocol.states import SUBSCRIPTION, Machine
-from gateway.protocol.types import Position, SubscriptionState
+from gateway.protocol.types import GapReason, Overflow, Position, SubscriptionState
+
+if TYPE_CHECKING:
+    from gateway.core.session import Session
+    from gateway.core.stream import Stream
 
 
 class Subscription:
-    """A cursor on a stream. What was handed to the outbox lies end to end: every offset is in one publication or gap.
+    """A cursor on a stream. What was handed over lies end to end: every offset is in one publication or gap.
 
-    While it is live, a publication goes straight from the stream to the outbox. When the outbox has no room it falls
-    behind (`recovering`, and into the session's queue of those `behind`), and `pump` goes on from the history as the
-    socket drains; what the history has let go of by then is announced as a gap. So a slow socket costs a cursor.
+    While it is `live` it is a member of its cohort, in step with the others, and the cohort moves it. When it has no
+    credit or its socket no room it is `recovering`: it stands at a position of its own, and `pump` goes on from the history
+    as credit and room come. So a slow client costs a cursor, and never a queue.
     """
 
     __slots__ = (
-        "_behind",
-        "_counters",
-        "_listening",
-        "_on_ended",
-        "_outbox",
-        "_rows",
+        "_base",
+        "_position",
+        "_started",
+        "_tally",
+        "cohort",
+        "credit",
         "machine",
-        "position",
+        "queued",
+        "session",
         "stream",
         "sub",
+        "terms",
     )
 
     def __init__(
-        self,
-        sub: int,
-        stream: Stream,
-        position: Position,
-        outbox: Outbox,
-        behind: deque[Subscription],
-        rows: RowsEncoder,
-        counters: Counters,
-        on_ended: Callable[[Subscription, str], None],
+        self, sub: int, stream: Stream, position: Position, session: Session, terms: Terms, credit: int | None
     ) -> None:
         self.sub = sub
         self.stream = stream
-        self.position = position
+        self.session = session
+        self.terms = terms
+        #: How many publications may still be handed over; None: any number.
+        self.credit = credit
+        #: Whether it is in its session's queue of those that are behind.
+        self.queued = False
         self.machine = Machine(f"subscription {sub}", SUBSCRIPTION, SubscriptionState.RECOVERING)
-        self._outbox = outbox
-        self._rows = rows
-        self._counters = counters
-        self._on_ended = on_ended
-        self._behind = behind
-        self._listening: Callable[[], None] | None = stream.listen(self)
-        behind.append(self)
+        self.cohort: Cohort | None = None
+        self._position = position
+        #: Whether it has been handed anything: what is lost from then on, is lost because it was slow.
+        self._started = False
+        self._tally = self._base = Tally()
+        stream.subscribers += 1
+
+    @property
+    def position(self) -> Position:
+        """Up to where it has been handed the stream."""
+        return self.cohort.position if self.cohort is not None and self._live else self._position
+
+    @property
+    def tally(self) -> Tally:
+        """What it has been handed."""
+        if self.cohort is not None and self._live:
+            return self._tally + (self.cohort.tally - self._base)
+        return self._tally
+
+    def attach(self, cohort: Cohort) -> None:
+        """Go on with a cohort, from where it stands."""
+        self.cohort = cohort
+        if self.terms.overflow is Overflow.BLOCK:
+            self.stream.handover.add(self)
+        self.settle()
+
+    def detach(self) -> None:
+        """Leave the cohort, and stand where that had got to."""
+        cohort = self.cohort
+        if cohort is None:
+            return
+        self._position, self._tally = self.position, self.tally
+        self.cohort = None
+        if self._live:
+            self.machine.advance("fell_behind")
+        cohort.leave(self)
+        self.stream.handover.remove(self)
+
+    def settle(self) -> None:
+        """Find its place: in step with the cohort, ahead of it, or behind."""
+        cohort = self.cohort
+        assert cohort is not None
+        at = cohort.position
+        place = cohort.behind
+        if self._position == at:
+            place = cohort.members
+        elif self._position.epoch == self.stream.epoch and (
+            at.epoch != self.stream.epoch or self._position.offset > at.offset
+        ):
+            place = cohort.waiting
+        for other in (cohort.waiting, cohort.behind):
+            other.pop(self, None)
+        place[self] = None
+        if place is cohort.members:
+            self.machine.advance("caught_up")
+            self._started, self._base = True, cohort.tally
+        elif place is cohort.behind and self.credit != 0:
+            self.session.queue(self)
+
+    def fell_behind(self, position: Position, missed: Tally) -> None:
+        """The cohort has moved on from `position`, and could not hand over what it `missed`."""
+        assert self.cohort is not None
+        self.machine.advance("fell_behind")
+        self._position = position
+        self._tally = self._tally + (self.cohort.tally - missed - self._base)
+        self.settle()
+
+    def grant(self, credit: int | None) -> None:
+        """Have this much credit from now on."""
+        starved, self.credit = self.credit == 0, credit
+        if starved and credit != 0 and self.cohort is not None and self in self.cohort.behind:
+            self.session.queue(self)
 
     def pump(self) -> bool:
-        """Hand over the next piece of history; False where nothing is left, and publications go straight through."""
+        """Hand over what comes next from the history; False where there is nothing, or no credit for it."""
+        cohort = self.cohort
+        if cohort is None or self.credit == 0 or self not in cohort.behind:
+            return False
+        lost = GapReason.OVERFLOW if self._started else GapReason.RETENTION
+        try:
+            item = cohort.pipeline.next(self._position, cohort.position, self.terms.merging, lost)
+            if item is not None:
+                self._hand_over(item, cohort)
+        except (RivuletError, pa.ArrowInvalid) as fault:
+            self.end(str(fault))
         if self.machine.final:
             return False
-        more = False
-        for item in self.stream.after(self.position, limit=1):
-            self._hand_over(item, late=True)
-            more = True
-        if not more:
-            self.machine.advance("caught_up")
-        return more
+        if item is None or self.position == cohort.position:
+            self.settle()
+            return False
+        return True
 
-    def on_item(self, item: Item) -> None:
-        """Take what the stream has just published."""
-        if self.machine.state is SubscriptionState.RECOVERING or self._has(item):
+    def degrade(self, held_seconds: float) -> None:
+        """It has held its job back for too long."""
+        reason = f"it held the job back for {held_seconds:.0f} s"
+        self.terms = self.terms.degraded()
+        self.stream.handover.remove(self)
+        self.session.send(SubscriptionDegraded(sub=self.sub, overflow=self.terms.overflow, reason=reason))
+
+    def end(self, reason: str) -> None:
+        """Come to an end by itself, and say why."""
+        if self.machine.final:
             return
-        if self._outbox.has_room or isinstance(item, Hole):
-            self._hand_over(item)
-        else:
-            self.machine.advance("fell_behind")
-            self._behind.append(self)
-
-    def on_failure(self, reason: str) -> None:
-        """End: handing over raised."""
-        self.on_end(reason)
-
-    def on_end(self, reason: str) -> None:
-        """The stream is gone."""
-        if not self.machine.final:
-            self.close()
-            self._on_ended(self, reason)
+        self.close()
+        frame = SubscriptionEnded(sub=self.sub, reason=reason, last_offset=self._position.offset)
+        self.session.ended(self, frame)
 
     def close(self) -> None:
         """Take nothing more."""
         if not self.machine.final:
+            self.detach()
             self.machine.advance("end")
-        if self._listening is not None:
-            self._listening()
-            self._listening = None
+            self.stream.subscribers -= 1
 
-    def _has(self, item: Item) -> bool:
-        """Whether the client had it already: it resumed ahead of a worker that replays its last batch."""
-        last = item.last if isinstance(item, Hole) else item.offset
-        return item.epoch == self.position.epoch and last <= self.position.offset and last > 0
+    @property
+    def _live(self) -> bool:
+        return self.machine.state is SubscriptionState.LIVE
 
-    def _hand_over(self, item: Item, *, late: bool = False) -> None:
+    def _hand_over(self, item: Item, cohort: Cohort) -> None:
+        counters = self.session.counters
         if isinstance(item, Hole):
-            if item.epoch == self.position.epoch:  # a client that resumed ahead has the first of it already
-                item = item._replace(first=max(item.first, self.position.offset + 1))
-            self._outbox.put_data(self.sub, encode(item.frame(self.sub)).decode())
-            self.position = Position(item.epoch, item.last)
-            self._counters.gaps += 1
-            self._counters.lost_offsets += max(0, item.last - item.first + 1)
-            return
-        before = item.retained_bytes
-        text = item.text(self.sub, self._rows)
-        if late:
-            item.forget_texts()
-            self.stream.recount(item, before)
-        self._outbox.put_data(self.sub, text)
-        self.position = Position(item.epoch, item.offset)
-        self._counters.deliveries += 1
-        self._counters.delivered_bytes += len(text)
+            if item.epoch == self._position.epoch:  # one that resumed ahead has the first of it already
+                item = item._replace(first=max(item.first, self._position.offset + 1))
+            lost = max(0, item.last - item.first + 1)
+            overflow = item.reason is GapReason.OVERFLOW
+            if overflow and self.terms.overflow is Overflow.END:
+                self.end(f"overflow: {lost} publications from {item.first} on were dropped before it took them")
+                return
+            counters.gaps += 1
+            counters.lost_offsets += lost
+            self._tally = self._tally + Tally(dropped=lost if overflow else 0, gaps=1)
+        self._started = True
+        data = cohort.frame(item)
+        self.session.put(data)
+        self._position = item.position
+        if isinstance(item, Publication):
+            if self.credit is not None:
+                self.credit -= 1
+            counters.deliveries += 1
+            counters.delivered_bytes += len(data)
+            self._tally = self._tally + Tally(1, item.table.num_rows, len(data), item.offset - item.first)
+        if self.terms.overflow is Overflow.BLOCK:
+            self.stream.handover.settle()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
 
 from gateway.protocol.frames import Parameters
 from gateway.protocol.types import JobInfo
+
+if TYPE_CHECKING:
+    from gateway.core.session import Session
+    from gateway.core.stream import Stream
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -74,6 +79,30 @@ GATEWAY = pa.schema(
 )
 
 
+SUBSCRIPTIONS = pa.schema(
+    [
+        ("at", _TIME),
+        ("session", pa.string()),
+        ("principal", pa.string()),
+        ("sub", pa.int64()),
+        ("stream", pa.string()),
+        ("state", pa.string()),
+        ("overflow", pa.string()),
+        ("credit", pa.int64()),
+        ("position", pa.int64()),
+        ("behind", pa.int64()),
+        ("publications", pa.int64()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("merged", pa.int64()),
+        ("dropped", pa.int64()),
+        ("gaps", pa.int64()),
+    ]
+)
+#: `$subscriptions` tells of so many at most, of those that are behind first.
+MAX_SUBSCRIPTION_ROWS = 1000
+
+
 def job_row(info: JobInfo, at: object) -> dict[str, Any]:
     """A job as a row of `$jobs`."""
     return {"at": at, **{name: getattr(info, name) for name in JOBS.names if name != "at"}}
@@ -105,3 +134,26 @@ def parameters_row(change: Parameters) -> dict[str, Any]:
         "changed": orjson.dumps(change.changed).decode(),
         "values": orjson.dumps(change.values).decode(),
     }
+
+
+def subscription_rows(sessions: Iterable[Session], at: object, name_of: Callable[[Stream], str]) -> list[dict[str, Any]]:
+    """The subscriptions of `sessions` as rows of `$subscriptions`."""
+    rows = [
+        {
+            "at": at,
+            "session": session.id,
+            "principal": session.principal.name if session.principal else None,
+            "sub": each.sub,
+            "stream": name_of(each.stream),
+            "state": each.machine.state,
+            "overflow": each.terms.overflow,
+            "credit": each.credit,
+            "position": each.position.offset,
+            "behind": max(0, each.stream.offset - each.position.offset),
+            **each.tally._asdict(),
+        }
+        for session in sessions
+        for each in session.subscriptions.values()
+    ]
+    rows.sort(key=lambda row: -row["behind"])
+    return rows[:MAX_SUBSCRIPTION_ROWS]
