@@ -8,9 +8,20 @@ from decimal import Decimal
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given
 
-from gateway.core.arrow import columns_of, rows_json, to_ipc
+from gateway.core.arrow import (
+    columns_of,
+    read_ipc,
+    rows_json,
+    table_columns,
+    table_columns_json,
+    table_ipc,
+    table_rows_json,
+    to_ipc,
+)
 from gateway.protocol.types import Column
+from tests.core.arrow_columns import tables
 from tests.fakes.worker_peer import ipc
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -33,11 +44,60 @@ AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
         (pa.array(["a", "a"]).dictionary_encode(), ["a", "a"]),
         (pa.array(['é"\n\u2028', "\U0001f600"]), ['é"\n\u2028', "\U0001f600"]),
         (pa.array([True, False]), [True, False]),
+        (pa.array([AT] * 2, pa.timestamp("ms", "Europe/Berlin"), safe=False), ["2026-01-02T03:04:05.678Z"] * 2),
+        (pa.array([[AT]] * 2, pa.list_(pa.timestamp("us", "+02:00"))), [["2026-01-02T03:04:05.678901Z"]] * 2),
+        (pa.array([AT] * 2, pa.timestamp("us", "+02:00")).dictionary_encode(), ["2026-01-02T03:04:05.678901Z"] * 2),
+        (pa.array(["a", None], pa.string_view()), ["a", None]),
+        (pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())), [{"a": 1}, None]),
+        (pa.array([[(7, 1)], []], pa.map_(pa.int32(), pa.int8())), [{"7": 1}, {}]),
+        (pa.array([[(b"\xff", 1)], []], pa.map_(pa.binary(), pa.int8())), [[{"key": "ff", "value": 1}], []]),
     ],
 )
 def test_every_type_has_its_json(array: pa.Array, expected: list[object]) -> None:
-    rows = orjson.loads(rows_json(ipc(pa.table({"c": array}))))
-    assert [row["c"] for row in rows] == expected
+    body = ipc(pa.table({"c": array}))
+    assert [row["c"] for row in orjson.loads(rows_json(body))] == expected
+    assert orjson.loads(table_columns_json(read_ipc(body))) == {"c": expected}
+
+
+@given(tables())
+def test_columns_hold_the_values_of_the_rows(table: pa.Table) -> None:
+    table = read_ipc(table_ipc(table))
+    rows = orjson.loads(table_rows_json(table))
+    assert orjson.loads(table_columns_json(table)) == {name: [row[name] for row in rows] for name in table.column_names}
+
+
+@given(tables())
+def test_ipc_gives_back_the_table_in_one_batch(table: pa.Table) -> None:
+    body = table_ipc(table)
+    assert repr(read_ipc(body).to_pylist()) == repr(table.to_pylist())  # as text, since NaN equals nothing
+    assert len(list(pa.ipc.open_stream(body))) <= 1
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array(range(10_000)),
+        pa.array(["text"] * 10_000),
+        pa.array([f"text {number}" for number in range(10_000)]).dictionary_encode(),
+        pa.array([["text"]] * 10_000),
+        pa.array([{"x": 1}] * 10_000),
+        pa.array([None] * 10_000, pa.map_(pa.string(), pa.int8())),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_ipc_of_a_few_rows_leaves_their_table_behind(array: pa.Array) -> None:
+    table = pa.table({"c": array})
+    for few in (table.slice(5_000, 1), table.take([5_000]), table.slice(5_000, 0)):
+        assert len(table_ipc(few)) < 1_000
+        assert read_ipc(table_ipc(few)).to_pylist() == few.to_pylist()
+
+
+def test_reading_copies_nothing() -> None:
+    body = table_ipc(pa.table({"c": pa.array(range(100_000))}))
+    before = pa.total_allocated_bytes()
+    table = read_ipc(memoryview(body))
+    assert pa.total_allocated_bytes() - before < 10_000
+    assert table.num_rows == 100_000
 
 
 def test_empty_tables_are_empty_lists() -> None:
@@ -45,15 +105,23 @@ def test_empty_tables_are_empty_lists() -> None:
     assert rows_json(ipc(pa.table({"a": pa.array([], pa.int64())}))) == b"[]"
     assert rows_json(to_ipc([], schema)) == b"[]"
     assert rows_json(to_ipc([], pa.schema([]))) == b"[]"
+    assert table_columns_json(pa.table({"a": pa.array([], pa.int64())})) == b'{"a":[]}'
+    assert table_columns_json(pa.table({})) == b"{}"
 
 
 def test_columns_and_rows_of_our_own() -> None:
     schema = pa.schema([pa.field("at", pa.timestamp("us", "UTC"), nullable=False), ("n", pa.int64())])
     body = to_ipc([{"at": AT, "n": 1}, {"at": AT}], schema)
-    assert columns_of(body) == (Column("at", "timestamp[us, tz=UTC]", False), Column("n", "int64"))
+    assert (
+        table_columns(read_ipc(body))
+        == columns_of(body)
+        == (Column("at", "timestamp[us, tz=UTC]", False), Column("n", "int64"))
+    )
     assert orjson.loads(rows_json(memoryview(body)))[1] == {"at": "2026-01-02T03:04:05.678901Z", "n": None}
 
 
 def test_what_is_not_arrow_is_an_error() -> None:
     with pytest.raises(pa.ArrowInvalid):
         columns_of(b"nonsense")
+    with pytest.raises(pa.ArrowInvalid):
+        read_ipc(b"")
