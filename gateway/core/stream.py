@@ -75,6 +75,8 @@ class Stream:
         self._history: deque[Publication] = deque()
         #: How many of the newest publications are one micro-batch, which is kept whole.
         self._newest_batch = 1
+        #: Up to where the history has let go of what it had, in this epoch.
+        self._let_go = 0
         self._listeners: dict[int, Listener] = {}
         self._next_listener = 0
         self._on_failure = on_failure
@@ -95,6 +97,11 @@ class Stream:
     def newest(self) -> Publication | None:
         """The newest publication, where any is retained."""
         return self._history[-1] if self._history else None
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
 
     def info(self, name: str) -> StreamInfo:
         """What there is to know about the stream, under the `name` that the outside knows it by."""
@@ -164,7 +171,9 @@ class Stream:
         ):
             if self.handover.lacks(history[0]):
                 return
-            self.retained_bytes -= history.popleft().retained_bytes
+            oldest = history.popleft()
+            self._let_go = oldest.offset
+            self.retained_bytes -= oldest.retained_bytes
 
     def end(self, reason: str) -> None:
         """Tell everybody that nothing more comes."""
@@ -177,6 +186,7 @@ class Stream:
     def _begin_epoch(self, epoch: str, offset: int) -> None:
         self.epoch, self.offset = epoch, offset
         self._history.clear()
+        self._let_go = 0
         self.retained_bytes = 0
         self._tell(Hole(epoch, 1, offset, GapReason.EPOCH))
 
@@ -216,11 +226,12 @@ class Stream:
         index = bisect_right(self._history, expected - 1, key=lambda kept: kept.offset)
         for publication in islice(self._history, index, None):
             if publication.offset > expected:
-                yield Hole(self.epoch, expected, publication.offset - 1, GapReason.RETENTION if index else lost)
+                reason = lost if expected <= self._let_go else GapReason.RETENTION
+                yield Hole(self.epoch, expected, publication.offset - 1, reason)
             yield publication
-            expected, index = publication.offset + 1, 1
+            expected = publication.offset + 1
         if expected <= self.offset:
-            yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION if index else lost)
+            yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION)
 
     def earliest(self) -> Position:
         """The position just before all that is retained."""

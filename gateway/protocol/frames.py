@@ -106,7 +106,7 @@ class Subscribed(Reply, frozen=True, kw_only=True):
     offset: Annotated[Offset, Meta(description="what follows begins after it")]
     schema: Annotated[tuple[Column, ...] | None, Meta(description="null until the first publication")] = None
     parameters: Annotated[ParametersInForce | None, Meta(description="null for a stream that has no job")] = None
-    overflow: Annotated[Overflow, Meta(description="the policy in force")] = Overflow.DROP_OLDEST
+    overflow: Annotated[Overflow, Meta(description="the policy in force")] | UnsetType = UNSET
     key: Annotated[tuple[str, ...], Meta(description="the columns by which `conflate` merges; empty: none")] = ()
     credit: Annotated[Credit | None, Meta(description="publications that may still be sent; null: unlimited")] = None
     recovered: Annotated[bool, Meta(description="whether all since the asked position is coming")] | UnsetType = UNSET

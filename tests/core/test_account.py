@@ -1,0 +1,300 @@
+"""The account rule, by a model: whatever happens, every offset comes to every subscription once, in order, or is a gap.
+
+Exercises `gateway.core.subscription`, `gateway.core.cohort`, `gateway.core.pipeline`, `gateway.core.subscribing`,
+`gateway.core.turn` and `gateway.core.handover`, with everything but the sockets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from gateway.core.publication import Publication
+from gateway.core.stream import Retention
+from tests.core.harness import AT, Bench, Client, table
+
+ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=4)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "overflow": st.sampled_from(["drop_oldest", "latest", "conflate", "end", "block"]),
+        "where": st.sampled_from([[], [["v", ">", 4]], [["k", "=", "a"]], [["v", ">", 100]]]),
+        "select": st.sampled_from([["k"], ["v", "k"]]),
+        "every_ms": st.sampled_from([0, 0, 50, 300]),
+        "key": st.just(["k"]),
+        "format": st.sampled_from(["rows", "columns"]),
+        "credit": st.integers(0, 6),
+    },
+)
+
+
+class Seen:
+    """What one subscription of one client has been sent, checked frame by frame against what was published."""
+
+    def __init__(self, log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]], subscribed: dict[str, Any]) -> None:
+        self._log = log
+        self.options: dict[str, Any] = {}
+        self.epoch, self.offset = subscribed["epoch"], subscribed["offset"]
+        self.credit: int | None = None
+        self.overflow = subscribed["overflow"]
+        self.ended = False
+
+    def apply(self, options: dict[str, Any], subscribed: dict[str, Any]) -> None:
+        assert (subscribed["epoch"], subscribed["offset"]) == (self.epoch, self.offset)
+        self.options |= options
+        self.overflow = subscribed["overflow"]
+        if "credit" in options:
+            self.credit = options["credit"]
+
+    def take(self, frame: dict[str, Any]) -> None:
+        assert not self.ended
+        if frame["type"] == "subscription_ended":
+            assert frame["last_offset"] == self.offset
+            self.ended = True
+        elif frame["type"] == "gap":
+            self._gap(frame)
+        elif frame["type"] == "subscription_degraded":
+            assert self.overflow == "block"
+            self.overflow = frame["overflow"]
+        else:
+            self._publication(frame)
+
+    def _gap(self, frame: dict[str, Any]) -> None:
+        if frame["reason"] == "epoch":
+            assert frame["epoch"] != self.epoch
+            assert frame["from"] == 1
+        else:
+            assert (frame["epoch"], frame["from"]) == (self.epoch, self.offset + 1)
+            assert frame["to"] >= frame["from"]
+            if frame["reason"] == "overflow":
+                assert self.overflow not in ("block", "end")
+        self.epoch, self.offset = frame["epoch"], frame["to"]
+
+    def _publication(self, frame: dict[str, Any]) -> None:
+        first, last = frame.get("from", frame["offset"]), frame["offset"]
+        assert (frame["epoch"], first) == (self.epoch, self.offset + 1)
+        assert last >= first
+        self.offset = last
+        if self.credit is not None:
+            self.credit -= 1
+            assert self.credit >= 0
+        covered = [self._log[self.epoch, offset] for offset in range(first, last + 1)]
+        rows, rows_in = self._expected([rows for rows, _ in covered])
+        got = self._rows(frame)
+        assert got == rows
+        assert frame.get("rows_in", len(got)) == rows_in
+        assert frame["revision"] == covered[-1][1]
+        assert frame.get("revision_from", frame["revision"]) == min(revision for _, revision in covered)
+
+    def _rows(self, frame: dict[str, Any]) -> list[dict[str, Any]]:
+        if self.options.get("format") == "columns":
+            columns = frame["columns"]
+            return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        rows: list[dict[str, Any]] = frame["rows"]
+        return rows
+
+    def _expected(self, batches: list[list[tuple[str, int]]]) -> tuple[list[dict[str, Any]], int]:
+        kept = [[row for row in rows if all(self._holds(row, *each) for each in self._where)] for rows in batches]
+        if self.overflow == "latest" and len(kept) > 1:
+            merged = kept[-1] if self.options.get("every_ms") or not self._where else kept[-1]
+        elif self.overflow == "conflate" and len(kept) > 1:
+            merged = list({k: (k, v) for rows in kept for k, v in rows}.values())
+        else:
+            merged = [row for rows in kept for row in rows]
+        names = self.options.get("select") or ["k", "v"]
+        return [{name: dict(zip("kv", row, strict=True))[name] for name in names} for row in merged], sum(map(len, batches))
+
+    @property
+    def _where(self) -> list[list[Any]]:
+        where: list[list[Any]] = self.options.get("where") or []
+        return where
+
+    @staticmethod
+    def _holds(row: tuple[str, int], column: str, operator: str, value: Any) -> bool:
+        held = row["kv".index(column)]
+        return bool(held == value if operator == "=" else held > value)
+
+
+class Account(RuleBasedStateMachine):
+    """Clients that subscribe, change their minds, grant, stall, leave and come back, while a worker publishes."""
+
+    clients = Bundle("clients")
+
+    @initialize(kept=st.integers(1, 6))
+    def begin(self, kept: int) -> None:
+        self.bench = Bench(retention=Retention(max_publications=kept), block_seconds=2.0, command_burst=1_000_000)
+        self.stream = self.bench.stream(allow_block=True)
+        self.log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]] = {}
+        self.seen: dict[tuple[Client, int], Seen] = {}
+        self.revision = 1
+        self.epochs = 1
+        self.acknowledged = 0
+        self.waiting = 0
+
+    # ---- the worker ----
+
+    @rule(batches=st.lists(ROWS, min_size=1, max_size=5), changed=st.booleans())
+    def publish(self, batches: list[list[tuple[str, int]]], changed: bool) -> None:
+        self.revision += changed
+        stream = self.stream
+        for rows in batches:
+            offset = stream.offset + 1
+            self.log[stream.epoch, offset] = (rows, self.revision)
+            one = Publication(stream.epoch, offset, self.revision, offset, AT, table(rows), self.bench.loop.now)
+            stream.publish(one)
+            self.waiting += 1
+            stream.handover.when_done(one.position, self._acknowledge, self.bench.loop.now)
+
+    def _acknowledge(self) -> None:
+        self.acknowledged += 1
+
+    @rule(skipped=st.integers(1, 3))
+    def lose(self, skipped: int) -> None:
+        self.stream.begin(self.stream.epoch, self.stream.offset + skipped)
+
+    @rule()
+    def begin_anew(self) -> None:
+        self.epochs += 1
+        self.stream.handover.forget()
+        self.acknowledged = self.waiting
+        self.stream.begin(f"e{self.epochs}", 0)
+
+    # ---- time ----
+
+    @rule()
+    def turn(self) -> None:
+        self.bench.loop.turn()
+
+    @rule(seconds=st.sampled_from([0.01, 0.06, 0.3, 1.0, 6.0]))
+    def sleep(self, seconds: float) -> None:
+        self.bench.loop.sleep(seconds)
+        self.bench.gateway.hub.tick(self.bench.loop.now, 2.0)
+
+    # ---- clients ----
+
+    @rule(target=clients, room=st.sampled_from([1, 300, 2000, 1 << 30]))
+    def connect(self, room: int) -> Client:
+        return self.bench.client(room=room)
+
+    @rule(client=clients, options=OPTIONS, since=st.sampled_from(["latest", "earliest"]))
+    def subscribe(self, client: Client, options: dict[str, Any], since: str) -> None:
+        sub = 1 + sum(1 for each, _ in self.seen if each is client)
+        self._subscribe(client, sub, options, since)
+
+    def _subscribe(self, client: Client, sub: int, options: dict[str, Any], since: Any) -> None:
+        self.read(client)
+        client.say("subscribe", id=sub, sub=sub, stream="$test", since=since, **options)
+        frames = client.read()
+        reply = next(frame for frame in frames if frame.get("id") == sub)
+        frames.remove(reply)
+        if reply["type"] == "error":
+            assert options.get("overflow") == "conflate"
+            assert "key" not in options
+            reply = {"epoch": "e", "offset": 0, "overflow": "end"}
+            self.seen[client, sub] = Seen(self.log, reply)
+            self.seen[client, sub].ended = True
+            return
+        seen = self.seen[client, sub] = Seen(self.log, reply)
+        if isinstance(since, dict):
+            assert (reply["epoch"], reply["offset"]) == (since["epoch"], since["offset"])
+        seen.apply(options, reply)
+        self._take(client, frames)
+
+    @rule(client=clients, options=OPTIONS, nth=st.integers(0, 3))
+    def resubscribe(self, client: Client, options: dict[str, Any], nth: int) -> None:
+        self.read(client)
+        subs = [sub for (each, sub), seen in self.seen.items() if each is client and not seen.ended]
+        if not subs:
+            return
+        sub = subs[nth % len(subs)]
+        client.say("resubscribe", id=9, sub=sub, **options)
+        frames = client.read()
+        at = next(index for index, frame in enumerate(frames) if frame.get("id") == 9)
+        self._take(client, frames[:at])
+        if frames[at]["type"] == "subscribed":
+            self.seen[client, sub].apply(options, frames[at])
+        else:
+            assert frames[at]["path"] in ("$.key", "$.select"), frames[at]
+        self._take(client, frames[at + 1 :])
+
+    @rule(client=clients, n=st.integers(1, 5), nth=st.integers(0, 3))
+    def request(self, client: Client, n: int, nth: int) -> None:
+        self.read(client)
+        subs = [sub for (each, sub), seen in self.seen.items() if each is client and not seen.ended]
+        if not subs:
+            return
+        seen = self.seen[client, subs[nth % len(subs)]]
+        client.say("request", id=8, sub=subs[nth % len(subs)], n=n)
+        frames = client.read()
+        reply = frames.pop(next(index for index, frame in enumerate(frames) if frame.get("id") == 8))
+        if seen.credit is not None:
+            seen.credit += n
+        assert reply.get("credit") == seen.credit
+        self._take(client, frames)
+
+    @rule(client=clients)
+    def read(self, client: Client) -> None:
+        self._take(client, client.read())
+
+    @rule(client=clients)
+    def read_once(self, client: Client) -> None:
+        self._take(client, client.wire.read())
+
+    @rule(client=consumes(clients), options=OPTIONS)
+    def come_back(self, client: Client, options: dict[str, Any]) -> None:
+        """What was not read is lost with the socket; each subscription goes on from its position on a new one."""
+        self.bench.gateway.disconnect(client.session)
+        fresh = self.bench.client()
+        for (each, sub), seen in list(self.seen.items()):
+            if each is client:
+                del self.seen[each, sub]
+                if not seen.ended:
+                    self._subscribe(fresh, sub, options, {"epoch": seen.epoch, "offset": seen.offset})
+
+    def _take(self, client: Client, frames: list[dict[str, Any]]) -> None:
+        for frame in frames:
+            assert frame["type"] != "error", frame
+            self.seen[client, frame["sub"]].take(frame)
+
+    # ---- always ----
+
+    @invariant()
+    def nothing_is_left_behind(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        sessions = self.bench.gateway.sessions.values()
+        subscriptions = sum(len(session.subscriptions) for session in sessions)
+        assert self.stream.subscribers == subscriptions
+        subscribing = self.bench.gateway.subscribing
+        assert subscribing.cohorts <= subscriptions
+        assert subscribing.pipelines <= subscribing.cohorts
+        if not subscriptions:
+            assert not subscribing.cohorts
+            assert self.stream.listeners == 0
+
+    def teardown(self) -> None:
+        """Whoever reads and has credit has everything in the end, and no acknowledgement is left."""
+        if not hasattr(self, "bench"):
+            return
+        for (client, sub), seen in list(self.seen.items()):
+            if not seen.ended and client.session.id in self.bench.gateway.sessions:
+                self.read(client)
+                if not seen.ended:
+                    client.say("resubscribe", sub=sub, credit=None)
+                    seen.credit = None
+        for client in {client for client, _ in self.seen}:
+            self.read(client)
+        self.bench.loop.sleep(10)
+        for client in {client for client, _ in self.seen}:
+            self.read(client)
+        for seen in self.seen.values():
+            assert seen.ended or (seen.epoch, seen.offset) == (self.stream.epoch, self.stream.offset)
+        self.bench.loop.turn()
+        assert self.acknowledged == self.waiting
+
+
+Account.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAccount = Account.TestCase
