@@ -96,6 +96,8 @@ def _like(of: pa.DataType, value: Any) -> Predicate:
         raise Unfit("[2]", "`like` takes a pattern as text: `%` stands for any text, `_` for one character")
     if len(value) > MAX_PATTERN_LENGTH:
         raise Unfit("[2]", f"a pattern has {MAX_PATTERN_LENGTH} characters at most, and this one {len(value)}")
+    if (len(value) - len(value.rstrip("\\"))) % 2:
+        raise Unfit("[2]", r"a pattern does not end in a single backslash: `\\` stands for one")
     try:
         options = pc.MatchSubstringOptions(value)
         pc.call_function("match_like", [pa.array([""], of)], options)

@@ -218,6 +218,7 @@ SCHEMA = pa.schema(
         (("host", "=", "\ud800"), "[2]", "text"),
         (("host", "like", "\ud800"), "[2]", "pattern"),
         (("host", "like", 1), "[2]", "pattern"),
+        (("host", "like", "x\\"), "[2]", "backslash"),
         (("host", "like", "x" * 1001), "[2]", "1000 characters at most"),
         (("host", "in", "x"), "[2]", "a list"),
         (("host", "in", ["x", 1]), "[2][1]", "text"),
