@@ -103,9 +103,11 @@ def _for_json(table: pa.Table) -> pa.Table:
 
 
 def _writable(of: pa.DataType) -> pa.DataType:
-    """What JSON can hold: times in UTC, whatever zone they are shown in; maps as objects, or as lists of entries."""
+    """What JSON can hold: times in UTC, whatever their zone; dates; maps as objects, or as lists of entries."""
     if pat.is_timestamp(of) and of.tz not in (None, "UTC"):
         return pa.timestamp(of.unit, "UTC")
+    if pat.is_date64(of):  # the writer would give it a time of day
+        return pa.date32()
     if pat.is_dictionary(of) and _writable(of.value_type) is not of.value_type:
         return _writable(of.value_type)
     if pat.is_map(of) and not pat.is_string(of.key_type):

@@ -36,6 +36,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
         (pa.array([AT, None], pa.timestamp("us", "UTC")), ["2026-01-02T03:04:05.678901Z", None]),
         (pa.array([AT.replace(tzinfo=None)] * 2, pa.timestamp("us")), ["2026-01-02T03:04:05.678901"] * 2),
         (pa.array([date(2026, 1, 2)] * 2), ["2026-01-02"] * 2),
+        (pa.array([date(2026, 1, 2)] * 2, pa.date64()), ["2026-01-02"] * 2),
         (pa.array([timedelta(seconds=3)] * 2), ["PT3S"] * 2),
         (pa.array([Decimal("1.25")] * 2), [1.25] * 2),
         (pa.array([b"\x01\xff", b""]), ["01ff", ""]),
