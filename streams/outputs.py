@@ -59,4 +59,6 @@ def _resolve(function: str, output: object, mode: OutputMode) -> OutputInfo:
         raise DeclarationError(
             f"{function}: `mode` of output {output.name!r} is one of {', '.join(OutputMode)}, not {output.mode!r}"
         ) from None
-    return OutputInfo(output.name, own_mode, tuple(output.key), output.time, output.description, bool(output.allow_block))
+    return OutputInfo(
+        output.name, own_mode, tuple(output.key), output.time, output.description, bool(output.allow_block)
+    )

@@ -51,7 +51,9 @@ class Cohort:
         self.behind: dict[Subscription, None] = {}
         self._around = around
         self._pending: deque[Item] = deque()
-        self._listening: DisposableBase = key.pipeline.items.subscribe(self._on_next, self._on_error, self._on_completed)
+        self._listening: DisposableBase = key.pipeline.items.subscribe(
+            self._on_next, self._on_error, self._on_completed
+        )
 
     @property
     def empty(self) -> bool:

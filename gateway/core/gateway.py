@@ -14,8 +14,8 @@ from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobRules, JobTable, near_miss
 from gateway.core.jobs import Jobs
-from gateway.core.principal import Principal
 from gateway.core.pipeline import Later
+from gateway.core.principal import Principal
 from gateway.core.session import Session, SessionRules, Wire
 from gateway.core.stream import Retention, Stream
 from gateway.core.subscribing import Subscribing
@@ -167,7 +167,9 @@ class Gateway:
         job_name, slash, output_name = name.partition("/")
         if name.startswith("$"):
             raise RivuletError(
-                ErrorCode.NOT_FOUND, f"there is no stream {name!r}; there is: $gateway, $jobs, $subscriptions", "$.stream"
+                ErrorCode.NOT_FOUND,
+                f"there is no stream {name!r}; there is: $gateway, $jobs, $subscriptions",
+                "$.stream",
             )
         job = self.table.find(job_name, "$.stream")
         names = [output.name for output in job.outputs]

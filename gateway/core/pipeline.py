@@ -43,13 +43,15 @@ class Merging(NamedTuple):
 
     def merge(self, publications: list[Publication]) -> Publication:
         """One publication in place of several. Raises `pa.ArrowInvalid` where their columns' types differ."""
-        tables = [each.table for each in publications]
-        if self.policy is Overflow.LATEST or len(tables) == 1:
-            return merged(publications, tables[-1])
+        newest = publications[-1].table
+        if self.policy is Overflow.LATEST:
+            return merged(publications, newest)
+        filled = [each.table for each in publications if each.table.num_rows]
+        if len(filled) < 2:
+            return merged(publications, filled[0] if filled else newest)
         if self.policy is Overflow.CONFLATE:
-            return merged(publications, newest_per_key(tables, self.key))
-        filled = [table for table in tables if table.num_rows] or tables[-1:]
-        return merged(publications, filled[0] if len(filled) == 1 else concatenated(filled))
+            return merged(publications, newest_per_key(filled, self.key))
+        return merged(publications, concatenated(filled))
 
 
 class View(NamedTuple):
@@ -64,7 +66,13 @@ class Pipeline:
     """A stream through a `View`. `items` is shared (`share()`): it listens to the stream while anyone listens to it."""
 
     def __init__(
-        self, stream: Stream, view: View, cache: Cache, clock: Callable[[], float], later: Later, on_idle: Callable[[], None]
+        self,
+        stream: Stream,
+        view: View,
+        cache: Cache,
+        clock: Callable[[], float],
+        later: Later,
+        on_idle: Callable[[], None],
     ) -> None:
         self.stream = stream
         self.view = view

@@ -77,6 +77,8 @@ class Subscription:
     def attach(self, cohort: Cohort) -> None:
         """Go on with a cohort, from where it stands."""
         self.cohort = cohort
+        if self.terms.overflow in (Overflow.BLOCK, Overflow.END):
+            self._started = False  # what is gone by now, is not lost by the policy that begins
         if self.terms.overflow is Overflow.BLOCK:
             self.stream.handover.add(self)
         self.settle()

@@ -136,7 +136,9 @@ def parameters_row(change: Parameters) -> dict[str, Any]:
     }
 
 
-def subscription_rows(sessions: Iterable[Session], at: object, name_of: Callable[[Stream], str]) -> list[dict[str, Any]]:
+def subscription_rows(
+    sessions: Iterable[Session], at: object, name_of: Callable[[Stream], str]
+) -> list[dict[str, Any]]:
     """The subscriptions of `sessions` as rows of `$subscriptions`."""
     rows = [
         {

@@ -58,7 +58,9 @@ class Loop:
     def sleep(self, seconds: float) -> None:
         """Let time pass, and do what is due, in order."""
         until = self.now + seconds
-        while due := min(((at, key) for key, (at, _) in self._later.items() if at <= until), key=lambda d: d[0], default=None):
+        while due := min(
+            ((at, key) for key, (at, _) in self._later.items() if at <= until), key=lambda d: d[0], default=None
+        ):
             self.now = max(self.now, due[0])
             self._later.pop(due[1])[1]()
             self.turn()

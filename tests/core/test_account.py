@@ -34,7 +34,9 @@ OPTIONS = st.fixed_dictionaries(
 class Seen:
     """What one subscription of one client has been sent, checked frame by frame against what was published."""
 
-    def __init__(self, log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]], subscribed: dict[str, Any]) -> None:
+    def __init__(
+        self, log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]], subscribed: dict[str, Any]
+    ) -> None:
         self._log = log
         self.options: dict[str, Any] = {}
         self.epoch, self.offset = subscribed["epoch"], subscribed["offset"]
@@ -98,14 +100,16 @@ class Seen:
 
     def _expected(self, batches: list[list[tuple[str, int]]]) -> tuple[list[dict[str, Any]], int]:
         kept = [[row for row in rows if all(self._holds(row, *each) for each in self._where)] for rows in batches]
-        if self.overflow == "latest" and len(kept) > 1:
-            merged = kept[-1] if self.options.get("every_ms") or not self._where else kept[-1]
-        elif self.overflow == "conflate" and len(kept) > 1:
+        if self.overflow == "latest":
+            merged = kept[-1]
+        elif self.overflow == "conflate" and sum(map(bool, kept)) > 1:
             merged = list({k: (k, v) for rows in kept for k, v in rows}.values())
         else:
             merged = [row for rows in kept for row in rows]
         names = self.options.get("select") or ["k", "v"]
-        return [{name: dict(zip("kv", row, strict=True))[name] for name in names} for row in merged], sum(map(len, batches))
+        return [{name: dict(zip("kv", row, strict=True))[name] for name in names} for row in merged], sum(
+            map(len, batches)
+        )
 
     @property
     def _where(self) -> list[list[Any]]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from gateway.core.publication import Hole, Publication
-from gateway.core.stream import Item, Retention, Stream
+from gateway.core.publication import Hole, Item, Publication
+from gateway.core.stream import Retention, Stream
 from gateway.protocol.types import GapReason, Position
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+EMPTY = pa.table({"a": pa.array([], pa.int64())})
 
 
 def publication(offset: int, epoch: str = "e", size: int = 10, received: float = 0.0, revision: int = 1) -> Publication:
-    return Publication(epoch, offset, revision, offset, AT, b"x" * size, received)
+    return Publication(epoch, offset, revision, offset, AT, EMPTY, received, body=b"x" * size)
 
 
 class Recorder:
@@ -123,29 +125,33 @@ def test_retention(bounds: dict[str, float], left: list[int]) -> None:
     assert subject.retained_bytes == 10 * len(left)
 
 
-def test_json_that_is_made_counts_and_goes_with_its_publication() -> None:
-    subject = stream(max_publications=1)
-    first = publication(1)
-    subject.publish(first)
-    before = first.retained_bytes
-    assert first.text(7, lambda _body: b'[{"a":1}]').startswith('{"type":"publication","sub":7,"epoch":"e","offset":1,')
-    subject.recount(first, before)
-    assert subject.retained_bytes == first.retained_bytes > before
-    subject.publish(publication(2))
-    assert subject.retained_bytes == 10
+def test_the_newest_batch_is_kept_whole_however_large() -> None:
+    subject = stream(max_publications=2, max_bytes=20)
+    subject.publish(publication(1))
+    subject.publish(*(publication(offset) for offset in range(2, 8)))
+    assert [item.offset for item in subject.after(Position("e", 1)) if isinstance(item, Publication)] == [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
+    subject.publish(publication(8))
+    assert subject.first_offset == 7
 
 
-def test_rows_are_encoded_once_for_all() -> None:
-    calls: list[int] = []
-
-    def rows(body: bytes | memoryview) -> bytes:
-        calls.append(len(body))
-        return b"[]"
-
-    one = publication(1)
-    assert one.text(1, rows)[:40] != one.text(2, rows)[:40]
-    assert one.text(1, rows) is one.text(1, rows)
-    assert calls == [10]
+def test_what_was_let_go_of_and_what_never_came_are_told_apart() -> None:
+    subject = stream(max_publications=2)
+    subject.begin("e", 0)
+    for offset in (1, 2, 3, 6):
+        subject.publish(publication(offset))
+    lost = [item for item in subject.after(Position("e", 0), GapReason.OVERFLOW) if isinstance(item, Hole)]
+    assert lost == [Hole("e", 1, 2, GapReason.OVERFLOW), Hole("e", 4, 5, GapReason.RETENTION)]
+    subject.begin("e", 9)
+    subject.publish(publication(10))
+    subject.publish(publication(11))
+    assert next(subject.after(Position("e", 6), GapReason.OVERFLOW)) == Hole("e", 7, 9, GapReason.RETENTION)
 
 
 def test_a_stream_is_an_observable() -> None:
@@ -170,8 +176,8 @@ def test_a_stream_is_an_observable() -> None:
 offset_jumps = st.lists(st.integers(1, 4), min_size=1, max_size=40)
 
 
-@given(jumps=offset_jumps, keep=st.integers(1, 10), start=st.integers(0, 60), pages=st.integers(1, 5))
-def test_whatever_is_asked_for_lies_end_to_end(jumps: list[int], keep: int, start: int, pages: int) -> None:
+@given(jumps=offset_jumps, keep=st.integers(1, 10), start=st.integers(0, 60))
+def test_whatever_is_asked_for_lies_end_to_end(jumps: list[int], keep: int, start: int) -> None:
     subject = stream(max_publications=keep)
     subject.begin("e", 0)
     offset = 0
@@ -179,14 +185,8 @@ def test_whatever_is_asked_for_lies_end_to_end(jumps: list[int], keep: int, star
         offset += jump
         subject.publish(publication(offset))
     expected = start + 1
-    position = Position("e", start)
-    while True:
-        items = list(subject.after(position, limit=pages))
-        if not items:
-            break
-        for item in items:
-            first, last = ranged(item)
-            assert first == expected
-            expected = last + 1
-        position = Position("e", expected - 1)
+    for item in subject.after(Position("e", start)):
+        first, last = ranged(item)
+        assert first == expected
+        expected = last + 1
     assert expected == max(offset, start) + 1
