@@ -1,4 +1,7 @@
-"""`where` and `select` on Arrow (gateway.core.shape, .conditions, .literals), against a model in plain Python."""
+"""`where` and `select` on Arrow, against a model in plain Python.
+
+Exercises gateway.core.shape, gateway.core.conditions and gateway.core.literals.
+"""
 
 from __future__ import annotations
 
