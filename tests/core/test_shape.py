@@ -1,4 +1,7 @@
-"""`where` and `select` on Arrow (gateway.core.shape, .conditions, .literals), against a model in plain Python."""
+"""`where` and `select` on Arrow, against a model in plain Python.
+
+Exercises gateway.core.shape, gateway.core.conditions and gateway.core.literals.
+"""
 
 from __future__ import annotations
 
@@ -156,6 +159,9 @@ def test_like(of: pa.DataType, held: list[str | None], pattern: str) -> None:
         (pa.array([0.0, -0.0, 1.0]), "in", [0], [0, 1]),
         (pa.array([float("nan"), None, 1.0]), "!=", 2, [2]),
         (pa.array([float("nan"), None, 1.0]), "is_null", True, [0, 1]),
+        *((pa.array([1, 2]), op, 1.5, kept) for op, kept in (("<", [0]), ("<=", [0]), (">", [1]), (">=", [1]))),
+        *((pa.array([-1, -2]), op, -1.5, kept) for op, kept in (("<", [1]), ("<=", [1]), (">", [0]), (">=", [0]))),
+        (pa.array([1, None]), "=", 1.5, []),
         (pa.array([1, None]), "!=", 2.5, [0]),
         (pa.array([1, None], pa.uint8()), ">", -1, [0]),
         (pa.array([1, None], pa.uint8()), "<", 1000, [0]),
