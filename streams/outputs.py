@@ -17,8 +17,8 @@ class Output:
     """A named output. `mode` is the function's output mode where absent.
 
     `key` names the columns that identify a row (newer rows replace older ones of the same key), `time` the column
-    that holds the event time. `allow_block` lets subscribers that must miss nothing hold the job back: while one of them
-    has no credit or room, the running micro-batch waits (for a bounded time).
+    that holds the event time. `allow_block` lets subscribers that must miss nothing hold the job back: while one of
+    them has no credit or room, the running micro-batch waits (for a bounded time).
     """
 
     name: str

@@ -34,10 +34,10 @@ class CohortKey(NamedTuple):
 class Cohort:
     """The subscriptions of one `CohortKey`.
 
-    Members that are in step have all been handed the stream up to `position`, so neither positions nor counters are kept
-    for each. One that cannot take what comes (no credit, no room) falls `behind`, and goes on by itself from where it stood;
-    one that is ahead (it resumed so, or joined while the pipeline holds something back) is `waiting` until `position` is
-    its own.
+    Members that are in step have all been handed the stream up to `position`, so neither positions nor counters are
+    kept for each. One that cannot take what comes (no credit, no room) falls `behind`, and goes on by itself from where
+    it stood; one that is ahead (it resumed so, or joined while the pipeline holds something back) is `waiting` until
+    `position` is its own.
     """
 
     def __init__(self, key: CohortKey, around: Subscribing) -> None:

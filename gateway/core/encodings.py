@@ -35,7 +35,7 @@ class Encoding(Protocol):
 class JsonSocket:
     """`rivulet.v1.json`: every frame is a text message."""
 
-    formats = (Format.ROWS, Format.COLUMNS)
+    formats: tuple[Format, ...] = (Format.ROWS, Format.COLUMNS)
 
     def __init__(self, text: Callable[[bytes], bytes]) -> None:
         self._text = text
@@ -69,7 +69,7 @@ class ArrowSocket(JsonSocket):
 
 
 class EventStream:
-    """Server-sent events (HTML Living Standard, 9.2): the frame is the data, its type the event, its position the id."""
+    """Server-sent events (HTML Living Standard, 9.2): the frame is the data, its position the id."""
 
     formats = (Format.ROWS, Format.COLUMNS)
 

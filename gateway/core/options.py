@@ -106,9 +106,10 @@ def _check_key(stream: Stream, key: tuple[str, ...], shape: Shape) -> None:
             "`conflate` keeps the newest row of each key, and the output declares none: give `key`, or use `latest`",
             "$.key",
         )
-    missing = [name for name in key if stream.schema is not None and name not in stream.schema.names]
+    names = key if stream.schema is None else stream.schema.names
+    missing = [name for name in key if name not in names]
     if missing:
-        known = ", ".join(stream.schema.names)
+        known = ", ".join(names)
         raise RivuletError(
             ErrorCode.INVALID_FRAME, f"there is no column {missing[0]!r} to be a key; there is: {known}", "$.key"
         )

@@ -120,12 +120,11 @@ class Pipeline:
         """The publications that are handed over as one."""
         paged = bool(self.view.every_ms) or merging.replaces
         bounded = merging.policy is not Overflow.LATEST  # of which only the newest is looked at
-        count = size = 0
-        for item in chain((first,), items):
+        size = 0
+        for count, item in enumerate(chain((first,), items), 1):
             if isinstance(item, Hole) or (item.epoch == upto.epoch and item.offset > upto.offset):
                 return
             yield item
-            count += 1
             size += item.retained_bytes
             if bounded and (count >= PAGE_PUBLICATIONS or size >= PAGE_BYTES):
                 return
@@ -135,7 +134,7 @@ class Pipeline:
     def _built(self, source: Observable[Item]) -> Observable[Item]:
         shape, every_ms, _ = self.view
         if not shape.plain:
-            source = source.pipe(ops.map(lambda item: item if isinstance(item, Hole) else self.seen(item)))
+            source = source.pipe(ops.map(self._seen))
         if not (shape.where or every_ms):
             return source
 
@@ -148,6 +147,9 @@ class Pipeline:
             return CompositeDisposable(listening, Disposable(collector.stop))
 
         return reactivex.create(subscribe)
+
+    def _seen(self, item: Item) -> Item:
+        return item if isinstance(item, Hole) else self.seen(item)
 
     def _note(self, item: Item) -> None:
         self._released = item.position

@@ -60,9 +60,9 @@ class Wire(Protocol):
 class Session:
     """What the gateway knows of one connection.
 
-    Everything that comes up in one turn of the event loop leaves in one write at its end: replies and pushes first, then
-    what subscriptions were handed. Publications are never queued here: a subscription that finds the session not `clear`
-    falls behind, and goes on from its stream's history as the socket drains, all of them in turn.
+    Everything that comes up in one turn of the event loop leaves in one write at its end: replies and pushes first,
+    then what subscriptions were handed. Publications are never queued here: a subscription that finds the session not
+    `clear` falls behind, and goes on from its stream's history as the socket drains, all of them in turn.
     """
 
     __slots__ = (

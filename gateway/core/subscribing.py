@@ -26,7 +26,7 @@ CACHE_BYTES: Final = 32 << 20
 
 
 class Subscribing:
-    """All pipelines and cohorts. `soon` and `later` are the event loop's: at the end of the turn, after some seconds."""
+    """All pipelines and cohorts."""
 
     def __init__(self, turn: Turn, counters: Counters, clock: Callable[[], float], later: Later) -> None:
         self.turn = turn

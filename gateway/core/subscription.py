@@ -24,8 +24,8 @@ class Subscription:
     """A cursor on a stream. What was handed over lies end to end: every offset is in one publication or gap.
 
     While it is `live` it is a member of its cohort, in step with the others, and the cohort moves it. When it has no
-    credit or its socket no room it is `recovering`: it stands at a position of its own, and `pump` goes on from the history
-    as credit and room come. So a slow client costs a cursor, and never a queue.
+    credit or its socket no room it is `recovering`: it stands at a position of its own, and `pump` goes on from the
+    history as credit and room come. So a slow client costs a cursor, and never a queue.
     """
 
     __slots__ = (

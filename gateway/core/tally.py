@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Tally(NamedTuple):
-    """What was handed over, and what was not: `merged` offsets came inside a later publication, `dropped` never will."""
+    """What was handed over and what not: `merged` offsets came inside a later publication, `dropped` never will."""
 
     publications: int = 0
     rows: int = 0
@@ -15,7 +15,7 @@ class Tally(NamedTuple):
     dropped: int = 0
     gaps: int = 0
 
-    def __add__(self, other: object) -> Tally:  # type: ignore[override] - sums, as numbers do
+    def __add__(self, other: object) -> Tally:
         return Tally(*(a + b for a, b in zip(self, _tally(other), strict=True)))
 
     def __sub__(self, other: object) -> Tally:

@@ -153,7 +153,7 @@ def decode_to_worker(data: str | bytes) -> ToWorker:
     return _to_worker.decode(data)
 
 
-def join_binary(head: bytes, body: bytes) -> bytes:
+def join_binary(head: bytes, body: bytes | memoryview) -> bytes:
     """A binary frame: 4-byte big-endian length of the head, the head, the body."""
     return b"".join((_LENGTH.pack(len(head)), head, body))
 

@@ -31,12 +31,14 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+#: What was published: rows and revision, by epoch and offset.
+Log = dict[tuple[str, int], tuple[list[tuple[str, int]], int]]
+
+
 class Seen:
     """What one subscription of one client has been sent, checked frame by frame against what was published."""
 
-    def __init__(
-        self, log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]], subscribed: dict[str, Any]
-    ) -> None:
+    def __init__(self, log: Log, subscribed: dict[str, Any]) -> None:
         self._log = log
         self.options: dict[str, Any] = {}
         self.epoch, self.offset = subscribed["epoch"], subscribed["offset"]
@@ -131,7 +133,7 @@ class Account(RuleBasedStateMachine):
     def begin(self, kept: int) -> None:
         self.bench = Bench(retention=Retention(max_publications=kept), block_seconds=2.0, command_burst=1_000_000)
         self.stream = self.bench.stream(allow_block=True)
-        self.log: dict[tuple[str, int], tuple[list[tuple[str, int]], int]] = {}
+        self.log: Log = {}
         self.seen: dict[tuple[Client, int], Seen] = {}
         self.revision = 1
         self.epochs = 1
