@@ -54,9 +54,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_queue_bytes: Annotated[int, Meta(ge=64 * 1024), _text("replies that may wait for one socket")] = 1024 * 1024
     max_commands_per_second: Annotated[int, Positive, _text("commands of one socket, after a burst of 5 s of it")] = 100
     slow_socket_seconds: Annotated[float, Positive, _text("a socket that takes nothing for so long is ended")] = 15.0
+    block_seconds: Annotated[float, Positive, _text("how long a `block` subscription may hold its job back")] = 30.0
     heartbeat_seconds: Annotated[
         float, Positive, _text("between two WebSocket pings; twice that without a pong ends")
     ] = 25.0
+    compression: Annotated[bool, _text("permessage-deflate for clients that offer it, once for all of them")] = True
     history_publications: Annotated[int, Positive, _text("publications retained by a stream")] = 1000
     history_bytes: Annotated[int, Positive, _text("bytes retained by a stream")] = 16 * 1024 * 1024
     history_seconds: Annotated[float, Positive, _text("age up to which a stream retains")] = 600.0
@@ -85,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             retention=Retention(self.history_publications, self.history_bytes, self.history_seconds),
             jobs=JobRules(worker_grace_seconds=self.worker_grace_seconds),
             max_sessions=self.max_sessions,
+            block_seconds=self.block_seconds,
         )
 
 

@@ -81,6 +81,7 @@ class Cohort:
 
     def fail(self, fault: Exception) -> None:
         """Nothing can be handed over any more."""
+        self._pending.clear()
         self._end(f"the gateway failed: {type(fault).__name__}: {fault}")
 
     def leave(self, subscription: Subscription) -> None:

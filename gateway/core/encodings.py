@@ -56,7 +56,7 @@ class JsonSocket:
 class ArrowSocket(JsonSocket):
     """`rivulet.v1.arrow`: publications are binary messages, the rest is as in JSON."""
 
-    formats = (Format.ROWS,)
+    formats: tuple[Format, ...] = (Format.ROWS,)
 
     def __init__(self, text: Callable[[bytes], bytes], binary: Callable[[bytes], bytes]) -> None:
         super().__init__(text)
@@ -71,7 +71,7 @@ class ArrowSocket(JsonSocket):
 class EventStream:
     """Server-sent events (HTML Living Standard, 9.2): the frame is the data, its position the id."""
 
-    formats = (Format.ROWS, Format.COLUMNS)
+    formats: tuple[Format, ...] = (Format.ROWS, Format.COLUMNS)
 
     def frame(self, payload: bytes) -> bytes:
         """An event without an id."""

@@ -128,9 +128,10 @@ class Gateway:
 
     def disconnect(self, session: Session) -> None:
         """A socket was closed, by whomever."""
+        if self.sessions.pop(session.id, None) is None:
+            return
         if session.close_code is CloseCode.TOO_SLOW:
             self.counters.evicted_sockets += 1
-        self.sessions.pop(session.id, None)
         session.closed()
 
     def drain(self, reconnect_in_ms: tuple[int, int], deadline_ms: int) -> None:

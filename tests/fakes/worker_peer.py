@@ -34,7 +34,7 @@ from gateway.protocol.link import (
 )
 from gateway.protocol.types import Effect, FunctionInfo, FunctionKind, JobState, OutputInfo, Position, RevisionState
 
-OUTPUTS = (OutputInfo("rows", key=("id",), time="at"),)
+OUTPUTS = (OutputInfo("rows", key=("id",), time="at", allow_block=True),)
 
 
 def ipc(table: pa.Table) -> bytes:

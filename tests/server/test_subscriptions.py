@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core import publication
 from gateway.main import RunningGateway
+from gateway.protocol.types import Format
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial, RawClient
 
@@ -199,12 +201,12 @@ async def test_a_fault_of_the_gateway_hangs_nobody(
 ) -> None:
     """A socket with a subscription that is behind ends with 1011; a live one only loses the subscription."""
 
-    def broken(_body: object) -> bytes:
+    def broken(_table: object) -> bytes:
         raise ZeroDivisionError
 
     await worker.publish_and_wait(job, rows(1))
     client, other = await dial(), await dial()
-    monkeypatch.setattr("gateway.core.gateway.rows_json", broken)
+    monkeypatch.setitem(publication._ROWS, Format.ROWS, broken)
     await client.send(type="subscribe", id=1, sub=1, stream="feed", since=since)
     if since == "earliest":
         async with asyncio.timeout(10):
