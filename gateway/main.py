@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import structlog
 import uvicorn
@@ -20,9 +23,9 @@ from gateway.local import link_secret, link_socket, read_or_make_secret
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import Run
 from gateway.protocol.types import JobInfo
+from gateway.server.front import Front
 from gateway.server.shell import Shell
 from gateway.server.tokens import Tokens
-from gateway.server.uvicorn_protocol import Connection
 from gateway.settings import Settings, SettingsError
 from gateway.workers.local import LocalStarter
 from gateway.workers.pool import STOP_SECONDS, WorkerPool
@@ -31,6 +34,7 @@ from gateway.workers.starter import WorkerExit, WorkerSpec
 log = structlog.get_logger("rivulet")
 DEFAULT_CONTEXT = "default"
 _BACKLOG = 2048
+_UNSENT_BYTES = 128 * 1024
 
 
 class Event(Struct, frozen=True):
@@ -71,6 +75,8 @@ async def serve(settings: Settings, *, jobs: Sequence[Run] = (), on_event: OnEve
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings, jobs=jobs, on_event=on_event):
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not walk it as connections come
         await stop.wait()
         on_event(Event("stopping", "draining, then stopping the workers"))
     on_event(Event("stopped", "all stopped"))
@@ -96,12 +102,8 @@ async def running(
     server = _Server(
         uvicorn.Config(
             shell.app,
-            ws=Connection,
-            http="h11",
-            ws_max_size=settings.max_frame_bytes,
-            ws_per_message_deflate=False,
-            ws_ping_interval=settings.heartbeat_seconds,
-            ws_ping_timeout=settings.heartbeat_seconds,
+            http=cast("type[asyncio.Protocol]", partial(Front, shell.sockets)),
+            ws="none",
             timeout_graceful_shutdown=2,
             lifespan="off",
             log_config=None,
@@ -124,6 +126,7 @@ async def running(
     finally:
         await _drain(shell, settings)
         await pool.stop()  # the sockets stay open meanwhile: what the last batches gave still reaches those who listen
+        await shell.close()
         server.should_exit = True
         await tasks[0]
         tasks[1].cancel()
@@ -205,6 +208,11 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # What is accepted inherits these: no waiting for more to send, and no more unsent in the kernel than a bit, so that
+    # a slow reader is noticed here, where something can be done about it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
         listener.bind((settings.host, settings.port))
         listener.listen(_BACKLOG)  # from now on a connection waits rather than being refused

@@ -57,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heartbeat_seconds: Annotated[
         float, Positive, _text("between two WebSocket pings; twice that without a pong ends")
     ] = 25.0
+    compression: Annotated[bool, _text("permessage-deflate for clients that offer it, once for all of them")] = True
     history_publications: Annotated[int, Positive, _text("publications retained by a stream")] = 1000
     history_bytes: Annotated[int, Positive, _text("bytes retained by a stream")] = 16 * 1024 * 1024
     history_seconds: Annotated[float, Positive, _text("age up to which a stream retains")] = 600.0

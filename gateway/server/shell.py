@@ -6,25 +6,28 @@ import asyncio
 import secrets
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, WebSocketRoute
+from starlette.routing import Mount
 
 from gateway.core import link as worker_links
 from gateway.core.gateway import Gateway
 from gateway.core.principal import Principal
+from gateway.protocol.codes import CloseCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import LINK_PATH
 from gateway.server.assets import WEB, Dashboard, SecurityHeaders
-from gateway.server.link import link_endpoint
+from gateway.server.link import MAX_LINK_MESSAGE_BYTES, accept_worker
 from gateway.server.problems import on_exception, on_http_exception, on_rivulet_error
 from gateway.server.rest import routes
 from gateway.server.security import Guard
+from gateway.server.sockets import Route, Sockets
 from gateway.server.tokens import Tokens
-from gateway.server.websocket import ClientSocket, client_endpoint
+from gateway.server.websocket import accept_client
 from gateway.settings import Settings
 from gateway.version import VERSION
 
@@ -45,7 +48,6 @@ class Shell:
         self.settings = settings
         self.link_secret = link_secret
         self.guard = Guard(settings, tokens)
-        self.sockets: set[ClientSocket] = set()
         self.draining = False
         self.gateway = Gateway(
             settings.rules,
@@ -56,13 +58,17 @@ class Shell:
             clock=time.monotonic,
             log=log.warning,
         )
+        self.sockets = Sockets(
+            time.monotonic,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            slow_seconds=settings.slow_socket_seconds,
+        )
+        self.sockets.routes |= {
+            b"/ws": Route(partial(accept_client, self), settings.max_frame_bytes, settings.compression),
+            LINK_PATH.encode(): Route(partial(accept_worker, self), MAX_LINK_MESSAGE_BYTES),
+        }
         self.app = Starlette(
-            routes=[
-                WebSocketRoute("/ws", client_endpoint),
-                WebSocketRoute(LINK_PATH, link_endpoint),
-                *routes(),
-                Mount("/", Dashboard()),
-            ],
+            routes=[*routes(), Mount("/", Dashboard())],
             middleware=[Middleware(SecurityHeaders)],
             exception_handlers={
                 RivuletError: on_rivulet_error,
@@ -82,18 +88,23 @@ class Shell:
         }
 
     async def tick_forever(self) -> None:
-        """Once a second until cancelled: the core's deadlines, slow sockets, and how late the loop itself is."""
+        """Once a second until cancelled: the sockets' and the core's deadlines, and how late the loop itself is."""
         loop = asyncio.get_running_loop()
         due = loop.time() + _TICK_SECONDS
         while True:
             await asyncio.sleep(max(0.0, due - loop.time()))
             self.gateway.loop_lag_ms = (loop.time() - due) * 1000
             due = max(due + _TICK_SECONDS, loop.time())
-            now = self.gateway.clock()
-            for socket in list(self.sockets):
-                socket.tick(now, self.settings.slow_socket_seconds)
+            await self.sockets.sweep()
             worker_links.tick(self.gateway)
             self.gateway.tick()
+
+    async def close(self) -> None:
+        """Close every socket with 1012 once it has been written what there is for it; return when all are gone."""
+        for session in list(self.gateway.sessions.values()):
+            session.close(CloseCode.RESTARTING)
+        await asyncio.sleep(0)
+        await self.sockets.close(CloseCode.RESTARTING)
 
     def _authenticate(self, token: str) -> Principal:
         return self.guard.authenticate(token)

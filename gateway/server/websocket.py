@@ -1,20 +1,21 @@
-"""`/ws`: a client's socket, between the wire and its session."""
+"""`/ws`: a client's socket, between its connection and its session."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.requests import HTTPConnection
 
+from gateway.core.framing import deflated_text_frame, text_frame
+from gateway.core.gateway import Gateway
 from gateway.core.session import Session
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_TOKEN_PREFIX
 from gateway.protocol.undelivered import UNDELIVERED_SUBPROTOCOLS
-from gateway.server.problems import problem_response
-from gateway.server.uvicorn_protocol import EXTENSION, Connection
+from gateway.server.connection import HIGH_WATER_BYTES, Connection
+from gateway.server.sockets import Accepted, Handler
 
 if TYPE_CHECKING:
     from gateway.server.shell import Shell
@@ -22,107 +23,97 @@ if TYPE_CHECKING:
 log = structlog.get_logger("rivulet.socket")
 
 
-class ClientSocket:
-    """One client's socket: a reader, and a writer that sleeps until the session has frames."""
+class ClientSocket(Handler):
+    """One client's socket: what the session has to say is written once a turn of the event loop, while it is taken."""
 
-    def __init__(self, websocket: WebSocket, session: Session, shell: Shell) -> None:
-        self._websocket = websocket
+    __slots__ = ("_connection", "_ended", "_flush_is_due", "_gateway", "_session")
+
+    def __init__(self, connection: Connection, session: Session, gateway: Gateway) -> None:
+        self._connection = connection
         self._session = session
-        self._clock = shell.gateway.clock
-        self._connection: Connection = websocket.scope["extensions"][EXTENSION]
-        self._wake = asyncio.Event()
-        #: Since when the socket has been taking nothing, on the gateway's clock; None while it takes what it is given.
-        self._stuck_since: float | None = None
-        session.outbox.on_frames(self._wake.set)
-        session.on_close(self._wake.set)
+        self._gateway = gateway
+        self._flush_is_due = True
+        self._ended = False
+        session.outbox.on_frames(self._wake)
+        session.on_close(self._wake)
+        self._flush()  # `welcome` goes out with the answer to the handshake
 
-    async def serve(self) -> None:
-        """Read and write until either side has had enough."""
-        writer = asyncio.create_task(self._write(), name=f"write {self._session.id}")
-        try:
-            await self._read()
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+    @property
+    def name(self) -> str:
+        """The session's."""
+        return f"session {self._session.id}"
 
-    def tick(self, now: float, slow_socket_seconds: float) -> None:
-        """End a socket that has taken nothing for too long; the close code tells it why if it ever reads again."""
-        if self._stuck_since is not None and now - self._stuck_since >= slow_socket_seconds:
-            self._session.close(CloseCode.TOO_SLOW)
-        if self._session.close_code is not None and self._stuck_since is not None:
-            self._connection.end(self._session.close_code)
+    def on_text(self, text: str) -> None:
+        """Take a command."""
+        self._session.receive(text, self._gateway.clock())
 
-    async def _read(self) -> None:
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if text is None:
-                self._session.close(CloseCode.INVALID_FRAME)
-                continue
-            try:
-                self._session.receive(text, self._clock())
-            except Exception:  # a fault of ours: the client is told by the close code, and comes back
-                log.exception("command_failed", session=self._session.id)
-                self._session.close(CloseCode.INTERNAL)
+    def on_binary(self, _data: bytes) -> None:
+        """There are no binary commands."""
+        self._session.close(CloseCode.INVALID_FRAME)
 
-    async def _write(self) -> None:
-        session, websocket = self._session, self._websocket
-        try:
-            while True:
-                self._wake.clear()
-                while (frame := session.next_frame()) is not None:
-                    self._stuck_since = self._clock()
-                    await websocket.send({"type": "websocket.send", "text": frame})
-                self._stuck_since = None
-                if session.close_code is not None:
-                    await websocket.close(session.close_code, session.close_code.reason)
-                    return
-                await self._wake.wait()
-        except WebSocketDisconnect:
-            return  # the reader sees it too, and ends
-        except Exception:  # a fault of ours: a socket that nobody writes to must not stay open
-            log.exception("write_failed", session=session.id)
-            session.close(CloseCode.INTERNAL)
-            self._connection.end(CloseCode.INTERNAL)
+    def on_resumed(self) -> None:
+        """Go on."""
+        self._wake()
 
+    def on_closed(self, code: int, reason: str) -> None:
+        """Let go of the session."""
+        log.debug("disconnected", session=self._session.id, close_code=code, reason=reason)
+        self._end()
 
-async def client_endpoint(websocket: WebSocket) -> None:
-    """Take a handshake: Host, Origin, subprotocol, token; then serve the socket."""
-    shell: Shell = websocket.app.state.shell
-    by_header = not any(name.startswith(SUBPROTOCOL_TOKEN_PREFIX) for name in websocket.scope["subprotocols"])
-    try:
-        shell.guard.check_host(websocket)
-        shell.guard.check_origin(websocket)
-        subprotocol = choose_subprotocol(websocket.scope["subprotocols"])
-        if shell.draining:
-            raise RivuletError(ErrorCode.UNAVAILABLE, "the gateway is going away; come back in a few seconds")
-        principal = shell.guard.identify(websocket)
-    except RivuletError as error:
-        if error.code is ErrorCode.UNAUTHENTICATED and not by_header:
-            # A browser is told nothing of a refused handshake (it sees 1006), so it is let in to be told why.
-            await websocket.accept(subprotocol)
-            await websocket.close(CloseCode.FORBIDDEN, CloseCode.FORBIDDEN.reason)
+    def _wake(self) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._connection.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        connection, session = self._connection, self._session
+        closing = session.close_code is not None
+        if connection.paused and not closing:
             return
-        await websocket.send_denial_response(problem_response(error, websocket.url.path))
-        return
+        frame = deflated_text_frame if connection.deflate else text_frame
+        take = session.outbox.take if closing else session.next_frame
+        frames: list[bytes] = []
+        size = 0
+        while (closing or size < HIGH_WATER_BYTES) and (text := take()) is not None:
+            frames.append(frame(text.encode()))
+            size += len(frames[-1])
+        if frames:
+            connection.write(b"".join(frames))
+        if closing and session.close_code is not None:
+            connection.close(session.close_code)
+            self._end()
+        elif size >= HIGH_WATER_BYTES:
+            self._wake()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._connection.close_code is not None:
+            self._session.close(self._connection.close_code)
+        self._gateway.disconnect(self._session)
+
+
+def accept_client(shell: Shell, connection: Connection, request: HTTPConnection) -> Accepted:
+    """Take a handshake: Host, Origin, subprotocol, token. Raises `RivuletError`."""
+    offered = request.scope["subprotocols"]
+    shell.guard.check_host(request)
+    shell.guard.check_origin(request)
+    subprotocol = choose_subprotocol(offered)
+    if shell.draining:
+        raise RivuletError(ErrorCode.UNAVAILABLE, "the gateway is going away; come back in a few seconds")
     try:
-        session = shell.gateway.connect(principal)
-    except RivuletError as error:
-        await websocket.send_denial_response(problem_response(error, websocket.url.path))
-        return
-    await websocket.accept(subprotocol)
-    structlog.contextvars.bind_contextvars(session=session.id)
-    log.debug("connected", principal=principal.name if principal else None)
-    socket = ClientSocket(websocket, session, shell)
-    shell.sockets.add(socket)
-    try:
-        await socket.serve()
-    finally:
-        shell.sockets.discard(socket)
-        shell.gateway.disconnect(session)
-        log.debug("disconnected", close_code=session.close_code)
+        principal = shell.guard.identify(request)
+    except RivuletError:
+        if not any(name.startswith(SUBPROTOCOL_TOKEN_PREFIX) for name in offered):
+            raise
+        # A browser is told nothing of a refused handshake (it sees 1006), so it is let in to be told why.
+        connection.close(CloseCode.FORBIDDEN)
+        return Accepted(Handler(), subprotocol)
+    session = shell.gateway.connect(principal)
+    log.debug("connected", session=session.id, principal=principal.name if principal else None)
+    return Accepted(ClientSocket(connection, session, shell.gateway), subprotocol)
 
 
 def choose_subprotocol(offered: list[str]) -> str | None:

@@ -14,6 +14,7 @@ from gateway.main import RunningGateway
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.types import GapReason, Position
+from gateway.server.websocket import ClientSocket
 from tests.client.script import ScriptedGateway, publication
 from tests.fakes.worker_peer import WorkerPeer
 
@@ -185,5 +186,6 @@ async def ping_until_it_fails(client: Client) -> None:
 
 def abort_all(gateway: RunningGateway) -> None:
     """Cut every client's connection without a word, as a network does."""
-    for socket in list(gateway.shell.sockets):
-        socket._connection.transport.abort()
+    for connection in list(gateway.shell.sockets.open):
+        if isinstance(connection._handler, ClientSocket):
+            connection.abort()

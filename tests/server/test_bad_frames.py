@@ -217,7 +217,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
 async def test_what_is_no_websocket_closes_it(dial: Dial, data: bytes) -> None:
-    client = await dial()
+    client = await dial(compression=None)
     client.socket.transport.write(data)
     assert await closed_with(client) == PROTOCOL_ERROR
 

@@ -1,6 +1,6 @@
 """The handshake, the limits and the heartbeat of a client's socket, as the wire shows them.
 
-Exercises gateway.server.websocket, gateway.server.uvicorn_protocol, gateway.server.security and gateway.core.outbox.
+Exercises gateway.server.websocket, gateway.server.connection, gateway.server.security and gateway.core.outbox.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from websockets.uri import parse_uri
 from gateway.main import RunningGateway, running
 from gateway.protocol import PROTOCOL
 from gateway.protocol.codes import CloseCode
-from gateway.server.uvicorn_protocol import Connection
+from gateway.server.connection import Connection
 from gateway.settings import load
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial, RawClient
@@ -221,13 +221,13 @@ async def test_the_limit_of_a_frame_is_the_one_that_is_set(dial: Dial) -> None:
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when the gateway gives up on a socket that takes nothing."""
-    happened, end = asyncio.Event(), Connection.end
+    happened, close = asyncio.Event(), Connection.close
 
-    def end_and_tell(connection: Connection, code: CloseCode) -> None:
-        end(connection, code)
+    def close_and_tell(connection: Connection, code: CloseCode, reason: str | None = None) -> None:
+        close(connection, code, reason)
         happened.set()
 
-    monkeypatch.setattr(Connection, "end", end_and_tell)
+    monkeypatch.setattr(Connection, "close", close_and_tell)
     return happened
 
 
