@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -74,6 +75,8 @@ async def serve(settings: Settings, *, jobs: Sequence[Run] = (), on_event: OnEve
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings, jobs=jobs, on_event=on_event):
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not walk it as connections come
         await stop.wait()
         on_event(Event("stopping", "draining, then stopping the workers"))
     on_event(Event("stopped", "all stopped"))
