@@ -21,7 +21,7 @@ from gateway.storage.rows import SELECT, Extent, micros, stored_of
 from gateway.storage.threads import Reader, Warn, Writer
 
 #: What goes into one transaction.
-_BATCH_BYTES: Final = 4 << 20
+_BATCH_BYTES: Final = 1 << 20
 _TRIM_ROWS: Final = 2000
 _LOOK_FOR_OLD: Final = timedelta(seconds=1)
 _by_offset = attrgetter("offset")
