@@ -1,4 +1,7 @@
-"""What every implementation of `gateway.core.durable` promises."""
+"""What every implementation of `gateway.core.durable` promises.
+
+Exercises `gateway.storage.jobs`, `gateway.storage.tables` and `gateway.storage.rows`.
+"""
 
 from __future__ import annotations
 

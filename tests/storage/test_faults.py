@@ -1,4 +1,7 @@
-"""A process killed in the middle, a full disk, a damaged file, a file of somebody else."""
+"""A process killed in the middle, a full disk, a damaged file, a file of somebody else.
+
+Exercises `gateway.storage.threads` and `gateway.storage.rows`.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,14 @@ def appending(folder: Path, *limit: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def told(process: subprocess.Popen[str], event: str, least: int = 0) -> list[str]:
-    """Read on until a line tells of `event` (with so large a number); its words."""
+def told(process: subprocess.Popen[str], event: str, least: int = 0) -> list[list[str]]:
+    """Read on until a line tells of `event` (with so large a number): the words of all lines up to it."""
     assert process.stdout is not None
+    lines = []
     for line in process.stdout:
-        words = line.split()
-        if words[0] == event and (not least or int(words[1]) >= least):
-            return words
+        lines.append(line.split())
+        if lines[-1][0] == event and (not least or int(lines[-1][1]) >= least):
+            return lines
     raise AssertionError(f"the process ended before {event!r}")
 
 
@@ -55,7 +59,7 @@ def sqlite(tmp_path: Path) -> Iterator[Place]:
 @pytest.mark.parametrize("least", [1, 2000, 20_000])
 def test_what_was_written_outlasts_kill_9_and_what_is_there_is_whole(sqlite: Place, least: int) -> None:
     with appending(sqlite.folder) as process:
-        last = int(told(process, "written", least)[1])
+        last = int(told(process, "written", least)[-1][1])
         process.kill()
         process.wait()
     storage = sqlite.open()
@@ -76,17 +80,18 @@ def test_a_full_disk_costs_the_oldest_that_wait_and_is_announced(sqlite: Place) 
         assert process.stdin is not None
         process.stdin.write("there is space again\n")
         process.stdin.flush()
-        dropped = int(told(process, "history_dropped")[1])
-        last = int(told(process, "written")[1])
+        lines = told(process, "written")
         process.kill()
         process.wait()
+    last = int(lines[-1][1])
+    dropped = sum(int(words[1]) for words in lines if words[0] == "history_dropped")
     found = page(sqlite.open(), up_to=last)
     assert all(map(whole, found.publications))
     assert dropped > 0
     assert last - len(found.publications) == dropped
 
 
-def test_a_disk_that_is_full_for_a_moment_costs_nothing(sqlite: Place) -> None:
+def test_a_file_that_cannot_be_written_for_a_moment_costs_nothing(sqlite: Place) -> None:
     storage = sqlite.open()
     with closing(sqlite3.connect(sqlite.folder / "rivulet.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # nobody else can write: SQLite gives up after its timeout
@@ -227,6 +232,8 @@ def test_publications_wait_for_the_disk_within_their_bound(sqlite: Place) -> Non
             storage.history.append("j/o", stored(offset, body=b"x" * 900))
     while not storage.flush(WAIT_SECONDS):
         assert storage.fault
-    assert storage.history.dropped == 1001 - 100
-    assert offsets(page(storage)) == list(range(902, 1002))
+    kept = offsets(page(storage))
+    assert len(kept) <= 200  # what may wait, and as much that was being written just then
+    assert kept[-100:] == list(range(902, 1002))
+    assert storage.history.dropped + len(kept) == 1001
     assert sqlite.events == ["storage_failed", "history_drops", "history_dropped", "storage_works_again"]
