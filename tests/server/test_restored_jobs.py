@@ -110,6 +110,9 @@ async def test_a_job_that_was_stopped_or_has_ended_is_not(tmp_path: Path) -> Non
         peer.silent = True
         await first.client.send(type="stop", id=99, job="asked")  # its worker never answers
         await peer.until(lambda: len(peer.requests) == 6)
+        store = first.gateway.shell.gateway.table._store  # as it is when the gateway is killed right now
+        assert store is not None
+        assert [record.name for record in store.load()] == ["left"]
     async with life(tmp_path) as second:
         again = await second.peer()
         await again.until(lambda: len(again.jobs) == 1)

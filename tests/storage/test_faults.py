@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.durable import Stored
+from gateway.core.durable import Bounds, Stored
 from gateway.storage.database import StorageError
 from gateway.storage.history import Keep
 from tests.storage import appends
@@ -107,6 +107,26 @@ def test_a_file_that_cannot_be_written_for_a_moment_costs_nothing(sqlite: Place)
     storage = sqlite.reopen()
     assert offsets(page(storage)) == [1]
     assert storage.jobs.load() == (record("a"),)
+
+
+@pytest.mark.parametrize("epoch", [None, "f"])
+def test_a_stream_dropped_while_it_is_being_written_stays_dropped(sqlite: Place, epoch: str | None) -> None:
+    storage = sqlite.open()
+    with closing(sqlite3.connect(sqlite.folder / "rivulet.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        storage.history.append("j/o", stored(1))
+        while len(storage.history._backlog):  # until the writer has taken it, and waits for the file
+            pass
+        if epoch is None:
+            storage.history.forget("j/o")
+        else:
+            storage.history.append("j/o", stored(7, epoch))
+    while not storage.flush(WAIT_SECONDS):
+        assert storage.fault
+    bounds = None if epoch is None else Bounds(epoch, 7, 7)
+    assert storage.history.bounds("j/o") == bounds
+    assert offsets(page(storage)) == []
+    assert sqlite.reopen().history.bounds("j/o") == bounds
 
 
 def test_what_cannot_be_written_at_the_end_is_told(sqlite: Place) -> None:
