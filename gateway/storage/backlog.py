@@ -45,7 +45,7 @@ class Backlog:
             stream, publication = self._pop()
             taken.setdefault(stream, []).append(publication)
             size += cost(publication)
-        self._writing = taken
+        self._writing = dict(taken)  # its own: a stream may be forgotten while the writer goes through `taken`
         return taken
 
     def written(self) -> None:
