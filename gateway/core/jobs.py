@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from msgspec import UNSET
@@ -55,6 +56,10 @@ class Jobs:
         self.placement.place(job)
         if job.state is JobState.QUEUED:
             table.watch.job_changed(job)
+
+    def await_start(self, job: Job, on_done: OnJob) -> None:
+        """`on_done` gets a job that is to be started again once a worker has it, or why none does."""
+        self._waiting[job.id] = (on_done, math.inf)
 
     def stop(self, command: Stop, on_done: OnJob) -> None:
         """Stop a job; one that has ended stays as it is."""

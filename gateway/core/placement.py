@@ -21,7 +21,7 @@ _ON_A_WORKER = frozenset({JobState.STARTING, JobState.RUNNING, JobState.CANCELLI
 
 
 class Placement:
-    """Keeps every job on at most one worker. `on_settled` gets a job's first acceptance, or why it was refused."""
+    """Keeps every job on at most one worker. `on_settled` gets a job that a worker has accepted, or why none did."""
 
     def __init__(self, table: JobTable, on_settled: Callable[[Job, JobInfo | RivuletError], None]) -> None:
         self._table = table
@@ -116,6 +116,7 @@ class Placement:
         elif job.accepted:
             if job.machine.can("failed"):
                 self._table.advance(job, "failed", str(reply))
+            self._settled(job, reply)
         else:
             self._table.remove(job)
             self._settled(job, _as_run_command(reply))
@@ -164,6 +165,7 @@ class Placement:
             self._table.advance(job, ended, report.reason)
         if report.applied_revision > job.applied_revision and report.applied_batch >= 0:
             self._catch_up_applied(job, report)
+        self._settled(job, job.info())
 
     def _catch_up_applied(self, job: Job, report: JobReport) -> None:
         """Tell of a change that was applied while nobody could be told."""
@@ -184,6 +186,7 @@ class Placement:
 
     def _take(self, job: Job, report: JobReport) -> None:
         job.take(report)
+        self._table.remember(job)
         for stream in report.streams:
             held = self._hub.open(stream_key(job.id, stream.output), job.id, job.output(stream.output))
             if held.epoch != stream.epoch or held.offset < stream.first_offset - 1:
@@ -200,7 +203,7 @@ class Placement:
         if job.worker in (None, worker.name):
             return True
         other = self._workers.get(job.worker) if job.worker else None
-        return other is None or other.machine.final
+        return other is None or other.machine.final or other.context != job.context
 
 
 def _as_run_command(refusal: RivuletError) -> RivuletError:

@@ -95,6 +95,11 @@ class Workers:
         worker = self._workers[name] = Worker(name, context)
         return worker
 
+    def await_return(self, name: str, context: str, until: float) -> None:
+        """A worker of that name may come back, up to `until` on the gateway's clock; then it is taken for gone."""
+        if name not in self._workers:
+            self.expect(name, context).gone_at = until
+
     def ready_in(self, context: str) -> Worker | None:
         """A worker of the context on which jobs can be placed."""
         return next((worker for worker in self._workers.values() if worker.context == context and worker.ready), None)

@@ -1,0 +1,1 @@
+"""What must last: the durable history of streams, and the jobs that have not ended."""
