@@ -55,7 +55,7 @@ class Loop:
             for call in calls:
                 call()
 
-    def sleep(self, seconds: float) -> None:
+    def pass_seconds(self, seconds: float) -> None:
         """Let time pass, and do what is due, in order."""
         until = self.now + seconds
         while due := min(

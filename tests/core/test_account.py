@@ -175,8 +175,8 @@ class Account(RuleBasedStateMachine):
         self.bench.loop.turn()
 
     @rule(seconds=st.sampled_from([0.01, 0.06, 0.3, 1.0, 6.0]))
-    def sleep(self, seconds: float) -> None:
-        self.bench.loop.sleep(seconds)
+    def pass_seconds(self, seconds: float) -> None:
+        self.bench.loop.pass_seconds(seconds)
         self.bench.gateway.hub.tick(self.bench.loop.now, 2.0)
 
     # ---- clients ----
@@ -293,7 +293,7 @@ class Account(RuleBasedStateMachine):
                     seen.credit = None
         for client in {client for client, _ in self.seen}:
             self.read(client)
-        self.bench.loop.sleep(10)
+        self.bench.loop.pass_seconds(10)
         for client in {client for client, _ in self.seen}:
             self.read(client)
         for seen in self.seen.values():

@@ -1,6 +1,7 @@
 """A session without a socket: authentication, order of frames, limits, slowness.
 
-Exercises `gateway.core.session`, `gateway.core.subscription`, `gateway.core.counters`, `gateway.core.turn`.
+Exercises `gateway.core.session`, `gateway.core.subscription`, `gateway.core.counters`, `gateway.core.turn`,
+`gateway.core.tally`.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ def test_nothing_but_authenticate_before_authentication() -> None:
 def test_too_late_and_expired() -> None:
     bench = Bench()
     late, known = bench.client(None), bench.client(authenticate("good"))
-    bench.loop.sleep(5)
+    bench.loop.pass_seconds(5)
     bench.gateway.tick()
     assert (late.session.close_code, known.session.close_code) == (CloseCode.NOT_AUTHENTICATED, None)
-    bench.loop.sleep(3600)
+    bench.loop.pass_seconds(3600)
     bench.gateway.tick()
     bench.loop.turn()
     assert (late.wire.closed, known.wire.closed) == (CloseCode.NOT_AUTHENTICATED, CloseCode.TOKEN_EXPIRED)
@@ -149,7 +150,7 @@ def test_limits() -> None:
     for _ in range(3):
         client.say("ping")
     assert client.session.close_code is None
-    bench.loop.sleep(1)
+    bench.loop.pass_seconds(1)
     client.say("ping")
     assert client.session.close_code is None
     client.say("ping")

@@ -1,4 +1,7 @@
-"""Every frame: what is written can be read again, is valid against the published schema, and is described."""
+"""Every frame: what is written can be read again, is valid against the published schema, and is described.
+
+Exercises `gateway.protocol.frame`, `gateway.protocol.frames` and `gateway.protocol.pushes`.
+"""
 
 from __future__ import annotations
 
