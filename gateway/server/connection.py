@@ -228,23 +228,26 @@ class Connection(asyncio.Protocol):
     def _take(self) -> int:
         """Hand over what has come in, answer what wants an answer; tell how many frames there were."""
         frames = self._parser.events_received()
+        if self._state == _OPEN and self._parser.state is OPEN:
+            self._answer_pings()
         for frame in frames:
             if self._state == _OPEN:
                 assert isinstance(frame, Frame)
                 self._dispatch(frame)
-        if self._state == _OPEN and self._parser.state is OPEN:
-            pongs = self._parser.data_to_send()
-            if pongs and self.paused:
-                self._pong = pongs[-1]  # the last one will do (RFC 6455, 5.5.3): they must not pile up
-            elif pongs:
-                self._transport.write(b"".join(pongs))
-        elif self._state == _OPEN:  # closed or broken by the peer
+        if self._state == _OPEN and self._parser.state is not OPEN:  # closed or broken by the peer
             self._leave()
             self._ended()
-        elif self._parser.data_to_send()[-1:] == [SEND_EOF]:  # the peer's answer to our close frame
+        elif self._state == _CLOSING and SEND_EOF in self._parser.data_to_send():  # the answer to our close frame
             self._transport.close()
             self._ended()
         return len(frames)
+
+    def _answer_pings(self) -> None:
+        pongs = self._parser.data_to_send()
+        if pongs and self.paused:
+            self._pong = pongs[-1]  # the last one will do (RFC 6455, 5.5.3): they must not pile up
+        elif pongs:
+            self._transport.write(b"".join(pongs))
 
     def _dispatch(self, frame: Frame) -> None:
         opcode = frame.opcode

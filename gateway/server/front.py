@@ -21,6 +21,11 @@ _END = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
+class _Http(H11Protocol):
+    def _unsupported_upgrade_warning(self) -> None:
+        """What is no path of ours is answered as any other; uvicorn would log that a library is missing."""
+
+
 class Front(asyncio.Protocol):
     """A connection of which it is not known yet what it is. `uvicorn` is what uvicorn makes its protocols with."""
 
@@ -87,7 +92,7 @@ class Front(asyncio.Protocol):
         self._sockets.young.discard(self)
 
     def _to_uvicorn(self) -> None:
-        self._http = http = H11Protocol(**self._uvicorn)
+        self._http = http = _Http(**self._uvicorn)
         if _END.search(self._buffer):
             self._sockets.young.discard(self)
         http.connection_made(self._transport)

@@ -10,11 +10,21 @@ from typing import Any
 
 import orjson
 import pytest
+import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.main import RunningGateway, running
 from gateway.settings import load
 from tests.fakes.worker_peer import WorkerPeer
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    """The event loops a test may ask for; uvloop is the one that `rivulet serve` runs on."""
+    mark = item.get_closest_marker("asyncio")
+    named = mark.kwargs.get("loop_factories", ["asyncio"]) if mark else ["asyncio"]
+    return {name: LOOPS[name] for name in named}
 
 
 class RawClient:
