@@ -175,6 +175,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[200, 2000])
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--client-cpu", type=int, default=1)
+    parser.add_argument("--nice", type=int, default=0, help="as root, -10 say: what else runs here matters less")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures of all rounds")
     parser.add_argument("--install", action="store_true", help="first install what is compared (as root, on Debian)")
     options = parser.parse_args(words)
@@ -187,8 +188,9 @@ def main() -> None:
     options = arguments()
     if options.install:
         install()
+    os.nice(options.nice)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the servers take it over
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the servers inherit both
     with tempfile.TemporaryDirectory(prefix="rivulet-fanout-") as name:
         options.folder = Path(name)
         options.folder.chmod(0o755)

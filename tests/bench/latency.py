@@ -121,9 +121,11 @@ class Bench:
         pings = await self._while_pinging(publish)
         whole = [batch for batch in sorted(bulk.rows) if bulk.rows[batch] == LARGE_ROWS]
         took = [bulk.last_at[batch] - entered_at[batch] for batch in whole if 2 <= batch < len(entered_at)]
+        part = 100 * statistics.mean(bulk.rows.values()) / LARGE_ROWS if bulk.rows else 0
         print(f"1,000,000 rows of 5 columns, one subscriber of rivulet.v1.{self._options.format}")
         print(f"  toArrow() alone: {_seconds(alone)}")
-        print(f"  from foreachBatch to the last frame: {_seconds(took)}; {bulk.gaps} gaps, {len(whole)} batches whole")
+        print(f"  from foreachBatch to the last frame: {_seconds(took)}")
+        print(f"  {len(whole)} of {len(bulk.rows)} micro-batches whole, {part:.0f} % of their rows, {bulk.gaps} gaps")
         if took:
             self._mark("  speed against toArrow()", statistics.median(alone) / statistics.median(took), 0.5, least=True)
         print(f"  ping when quiet: p99 {quiet['p99_ms']:.1f} ms, longest {quiet['max_ms']:.1f} ms")

@@ -39,7 +39,7 @@ struct buffer { uint8_t *at; size_t len, cap; };
 struct conn {
     int fd;
     enum state state;
-    int stalled, deflate, writes; /* writes: EPOLLOUT is asked for */
+    int stalled, deflate, writes, replies; /* writes: EPOLLOUT is asked for; replies: frames before it is ready */
     struct buffer in, app, out;   /* an unfinished frame; an unfinished NATS message; what the door has to write yet */
     uint64_t started;
 };
@@ -311,9 +311,10 @@ static void message(struct conn *c, int opcode, int compressed, uint8_t *p, size
         return;
     }
     bytes_in += n;
-    if (compressed) { /* what it is cannot be seen; replies come before the first publication */
-        if (c->state == SUBSCRIBING) ready(c);
-        else deliver(0, 1, read_at);
+    if (c->state == SUBSCRIBING) c->replies++;
+    if (compressed) { /* what it is cannot be seen: `welcome`, `subscribed`, and then publications */
+        if (c->state == READY) deliver(0, 1, read_at);
+        else if (c->replies == 2) ready(c);
     } else if (kind == RIVULET || kind == ARROW) rivulet_message(c, opcode, p, n, read_at);
     else if (kind == MQTT) mqtt_packets(c, p, n, read_at);
     else if (kind == NATS && c->app.len) {
@@ -425,7 +426,7 @@ static int dial(struct conn *c, int to, const char *unix_path) {
     if (c->fd < 0) die("socket: %s", strerror(errno));
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (c->stalled) { /* so that the kernel takes tens of kilobytes for it, and not megabytes */
+    if (c->stalled) { /* so that the kernel takes 50 kB for it, and not 4 MB */
         setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
     }
