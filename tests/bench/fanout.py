@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import resource
 import sys
 import tempfile
@@ -208,7 +209,13 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps({"load": load, "records": bench.records}, indent=1))
     print(report.tables(bench.records, options.subscribers, options.idle))
-    print(f"\n{options.rounds} rounds of {options.seconds:g} s; load average of the machine: {load}")
+    machine = f"{os.cpu_count()} CPUs ({_processor()}), Linux {platform.release()}, Python {platform.python_version()}"
+    print(f"\n{options.rounds} rounds of {options.seconds:g} s; load average of the machine: {load}; {machine}")
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _folder(parent: Path, name: str) -> Path:
