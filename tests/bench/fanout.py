@@ -8,7 +8,7 @@ one CPU, the generator to another. Measures:
   paced    publish 50 times a second: the same
   idle     5,000 subscribers that get nothing: resident memory and CPU per accepted connection
   deflate  sat and paced with permessage-deflate (Rivulet only)
-  stalled  sat and paced without, then with 1 % more subscribers that never read: latency of the others
+  stalled  sat and paced without and with 1 % more subscribers that never read, by turns: latency of the others
 
 CPU is the user and system time of the server's processes over the measured window, divided by the deliveries that the
 generator counted in it. Printed are medians over the rounds, and the marks. The machine's other load moves wall time
@@ -36,6 +36,7 @@ MEASURES = ("sat", "paced", "idle", "deflate", "stalled")
 OUTSTANDING = 8
 RATE = 50
 STALLED_SHARE = 0.01
+STALLED_TURNS = 2
 
 
 class Bench:
@@ -105,12 +106,13 @@ class Bench:
         more = max(1, round(self._options.subscribers * STALLED_SHARE))
         with self._server(server) as (running, generator):
             self._subscribe(running, generator)
-            for when in ("before", "stalled"):
+            for when in ("before", "stalled") * STALLED_TURNS:
                 if when == "stalled":
                     generator.ask("connect", more, more)
                     generator.ask("sat", OUTSTANDING, 1, max(self._options.sizes))  # their buffers fill
                 self._keep(server, f"{when} sat", size, generator.ask("sat", OUTSTANDING, seconds, size))
                 self._keep(server, f"{when} paced", size, generator.ask("paced", RATE, seconds, size))
+                generator.ask("hangup")
 
     def _subscribe(self, running: Running, generator: Generator, count: int | None = None) -> report.Figures:
         generator.ask("pids", ",".join(map(str, running.pids)))

