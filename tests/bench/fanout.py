@@ -191,7 +191,7 @@ def main() -> None:
     options = arguments()
     if options.install:
         install()
-    os.nice(options.nice)
+    _take_priority(options.nice)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the servers inherit both
     with tempfile.TemporaryDirectory(prefix="rivulet-fanout-") as name:
@@ -213,6 +213,14 @@ def main() -> None:
     print(report.tables(bench.records, options.subscribers, options.idle))
     machine = f"{os.cpu_count()} CPUs ({_processor()}), Linux {platform.release()}, Python {platform.python_version()}"
     print(f"\n{options.rounds} rounds of {options.seconds:g} s; load average of the machine: {load}; {machine}")
+
+
+def _take_priority(nice: int) -> None:
+    """For this process and all it starts; Linux shares the CPUs between sessions first, and within one by `nice`."""
+    os.nice(nice)
+    session = Path("/proc/self/autogroup")
+    if nice and session.exists():
+        session.write_text(str(nice))
 
 
 def _processor() -> str:

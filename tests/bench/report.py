@@ -8,6 +8,9 @@ from typing import Any
 
 Figures = dict[str, Any]
 Record = dict[str, Any]
+#: At 50 publications a second the next one comes after so long.
+BEHIND_MS = 20.0
+NOTE = f"\n\n† p50 above {BEHIND_MS:g} ms: it was behind, and what waits is sent together. Not a figure of this pace."
 FLOOR, NATS, OURS = "floor", "nats", "rivulet"
 
 
@@ -71,10 +74,13 @@ def _traffic(rounds: Rounds, measure: str, size: int, subscribers: int) -> str:
     def of(server: str, figure: str) -> float | None:
         return rounds.median(server, measure, size, figure)
 
+    def behind(server: str) -> bool:
+        return measure == "paced" and (of(server, "p50_ms") or 0) > BEHIND_MS
+
     rows = [
         [
             server,
-            f"{_number(cpu)} ({_number(of(server, 'user_us'))})",
+            f"{_number(cpu)} ({_number(of(server, 'user_us'))}){' †' if behind(server) else ''}",
             _ratio(cpu, of(FLOOR, "cpu_us")),
             _ratio(cpu, of(NATS, "cpu_us")),
             f"{_number(of(server, 'p50_ms'))} / {_number(of(server, 'p99_ms'))}",
@@ -87,7 +93,8 @@ def _traffic(rounds: Rounds, measure: str, size: int, subscribers: int) -> str:
     ]
     heads = ["server", "CPU µs per delivery (user)", "to the floor", "to nats", "p50 / p99 ms"]
     title = f"{measure}, {size} B, {subscribers} subscribers"
-    return _table(title, [*heads, "deliveries/s seen", "cores", "lost"], rows) if rows else ""
+    note = NOTE if any(behind(server) for server in rounds.servers) else ""
+    return _table(title, [*heads, "deliveries/s seen", "cores", "lost"], rows) + note if rows else ""
 
 
 def _idle(rounds: Rounds, idle: int) -> str:
