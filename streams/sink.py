@@ -117,8 +117,8 @@ class Sink(Generic[P]):
             self._journal.end(entry, {output: entry.count(output) or len(made) for output, made in frames.items()})
             self._revisions.handed_over(entry.revision, entry.batch, now)
             for output, made in frames.items():
-                for offset, each in enumerate(made, start=entry.first[output]):
-                    self._tails[output].append(offset, each)
+                if made:
+                    self._tails[output].append(entry.first[output], *made)
                 self._outbox.published(self._job, output)
         return {output: entry.first[output] + len(made) - 1 for output, made in frames.items() if made}
 

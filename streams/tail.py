@@ -21,7 +21,7 @@ class Entry:
 
 
 class Tail:
-    """A stream's position and its last publications, bounded by count and bytes (the newest one always stays).
+    """A stream's position and its last publications, bounded by count and bytes (the newest batch always stays).
 
     Written by the job's thread, read by the link's.
     """
@@ -33,6 +33,8 @@ class Tail:
         self._next = next_offset
         self._entries: deque[Entry] = deque()
         self._bytes = 0
+        #: How many of the newest entries are one micro-batch: it is sent whole or not at all.
+        self._newest_batch = 1
         self._max_publications = max_publications
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -53,18 +55,21 @@ class Tail:
         """The bytes of what is held."""
         return self._bytes
 
-    def append(self, offset: int, frame: bytes) -> None:
-        """Take the next publication. An offset left out will never come, and becomes a gap at the gateway.
+    def append(self, offset: int, *frames: bytes) -> None:
+        """Take the next micro-batch, the first of its publications at `offset`.
+
+        Offsets left out will never come, and become a gap at the gateway.
 
         Raises `ValueError` for an offset that has been given before.
         """
         with self._lock:
             if offset < self._next:
                 raise ValueError(f"offset {offset} has been given: the next is {self._next}")
-            self._entries.append(Entry(offset, frame))
-            self._next = offset + 1
-            self._bytes += len(frame)
-            while len(self._entries) > 1 and (
+            self._entries.extend(Entry(at, frame) for at, frame in enumerate(frames, offset))
+            self._next = offset + len(frames)
+            self._bytes += sum(map(len, frames))
+            self._newest_batch = len(frames)
+            while len(self._entries) > self._newest_batch and (
                 len(self._entries) > self._max_publications or self._bytes > self._max_bytes
             ):
                 self._bytes -= len(self._entries.popleft().frame)

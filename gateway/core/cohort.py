@@ -120,7 +120,10 @@ class Cohort:
             if session.clear and (credit is None or credit >= publications):
                 if credit is not None:
                     subscription.credit = credit - publications
-                session.put(data)
+                if session.touched or len(session.subscriptions) > 1:
+                    session.put(data)
+                else:  # nothing else has come up for it: the way through the end of the turn would cost as much again
+                    session.write(data)
             else:
                 fallen.append(subscription)
         for subscription in fallen:

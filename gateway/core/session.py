@@ -77,7 +77,6 @@ class Session:
         "_gateway",
         "_pending",
         "_stalled",
-        "_touched",
         "clear",
         "close_code",
         "counters",
@@ -87,7 +86,9 @@ class Session:
         "principal",
         "rules",
         "subscriptions",
+        "touched",
         "wire",
+        "write",
     )
 
     def __init__(self, session_id: str, gateway: Gateway, rules: SessionRules, wire: Wire, now: float) -> None:
@@ -95,6 +96,8 @@ class Session:
         self.rules = rules
         self.wire = wire
         self.encoding = wire.encoding
+        #: Writes at once; for the turn's end there are `send` and `put`.
+        self.write = wire.write
         self.principal: Principal | None = None
         self.machine = Machine(f"session {session_id}", SESSION, SessionState.CONNECTED)
         self.subscriptions: dict[int, Subscription] = {}
@@ -103,7 +106,8 @@ class Session:
         #: Whether a subscription may hand something over now.
         self.clear = True
         self._stalled = False
-        self._touched = False
+        #: Whether something is to be flushed at the end of the turn.
+        self.touched = False
         self._control: list[bytes] = []
         self._control_bytes = 0
         self._data: list[bytes] = []
@@ -147,7 +151,7 @@ class Session:
 
     def flush(self) -> bool:
         """Write what has come up in this turn."""
-        self._touched = False
+        self.touched = False
         if self._stalled:
             return False
         if self._behind:
@@ -157,7 +161,7 @@ class Session:
             self._control, self._data = [], []
             self._control_bytes = self._data_bytes = 0
             self.clear = True  # the write may take that back
-            self.wire.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self.write(frames[0] if len(frames) == 1 else b"".join(frames))
         if self.close_code is not None:
             self.wire.close(self.close_code)
         elif self._behind and not self._stalled:
@@ -250,7 +254,7 @@ class Session:
         self._data_bytes += len(data)
         if self._data_bytes >= ROOM_BYTES:
             self.clear = False
-        if not self._touched:
+        if not self.touched:
             self._touch()
 
     def queue(self, subscription: Subscription) -> None:
@@ -274,8 +278,8 @@ class Session:
     # ---- inside ----
 
     def _touch(self) -> None:
-        if not self._touched:
-            self._touched = True
+        if not self.touched:
+            self.touched = True
             self._gateway.turn.add_session(self)
 
     def _pump(self) -> None:

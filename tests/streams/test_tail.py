@@ -45,3 +45,12 @@ def test_it_is_bounded_and_keeps_the_newest(sizes: list[int], count: int, limit:
         assert tail.retained_bytes <= limit or held == 1
         assert tail.retained_bytes == sum(sizes[tail.first_offset - 1 : offset])
     assert tail.after(len(sizes) - 1).offset == len(sizes)
+
+
+def test_the_newest_batch_stays_whole_however_large() -> None:
+    tail = Tail("e", 1, max_publications=2, max_bytes=10)
+    tail.append(1, b"old")
+    tail.append(2, *[b"x" * 10] * 4)
+    assert (tail.first_offset, tail.next_offset, tail.retained_bytes) == (2, 6, 40)
+    tail.append(6, b"x" * 10)
+    assert (tail.first_offset, tail.retained_bytes) == (6, 10)
