@@ -231,10 +231,8 @@ async def _drain(shell: Shell, settings: Settings) -> None:
     shell.draining = True
     if not shell.gateway.sessions:
         return
-    # One millisecond a socket, so that they come back at a thousand a second at most.
-    window_ms = max(250, min(30_000, len(shell.gateway.sessions)))
     deadline_seconds = settings.drain_seconds + STOP_SECONDS
-    shell.gateway.drain((50, window_ms), int(deadline_seconds * 1000))
+    shell.gateway.drain(int(deadline_seconds * 1000))
     await asyncio.sleep(settings.drain_seconds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import pyarrow as pa
@@ -28,9 +28,9 @@ def read_ipc(body: bytes | memoryview) -> pa.Table:
     return table if without_views is None else table.cast(without_views)
 
 
-def table_columns(table: pa.Table) -> tuple[Column, ...]:
-    """The columns of a table, their types by Arrow's names."""
-    return tuple(Column(field.name, str(field.type), field.nullable) for field in table.schema)
+def schema_columns(schema: pa.Schema) -> tuple[Column, ...]:
+    """The columns of a schema, as clients are told of them."""
+    return tuple(Column(field.name, str(field.type), field.nullable) for field in schema)
 
 
 def table_ipc(table: pa.Table) -> bytes:
@@ -70,21 +70,6 @@ def kernel_type(of: pa.DataType) -> pa.DataType:
     if pat.is_decimal32(of) or pat.is_decimal64(of):
         return pa.decimal128(of.precision, of.scale)
     return of
-
-
-def rows_json(body: bytes | memoryview) -> bytes:
-    """An Arrow IPC stream as a JSON array of row objects: see `table_rows_json`."""
-    return table_rows_json(read_ipc(body))
-
-
-def columns_of(body: bytes | memoryview) -> tuple[Column, ...]:
-    """The columns of an Arrow IPC stream; raises `pa.ArrowInvalid` where it is none."""
-    return table_columns(read_ipc(body))
-
-
-def to_ipc(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> bytes:
-    """Rows as an Arrow IPC stream."""
-    return table_ipc(pa.Table.from_pylist(list(rows), schema=schema))
 
 
 def _json(data: pa.Table | pa.RecordBatch) -> bytes:

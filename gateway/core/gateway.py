@@ -44,6 +44,11 @@ Authenticator = Callable[[str], Principal]
 C = TypeVar("C", bound=frames.Command)
 
 
+#: After a drain so many sockets come back in so long.
+DRAIN_BATCH = 100
+DRAIN_BATCH_MS = 100
+
+
 class Rules(Struct, frozen=True):
     """Every bound of the gateway's core."""
 
@@ -134,12 +139,13 @@ class Gateway:
             self.counters.evicted_sockets += 1
         session.closed()
 
-    def drain(self, reconnect_in_ms: tuple[int, int], deadline_ms: int) -> None:
-        """Tell everybody that the gateway goes away."""
-        for session in self.sessions.values():
-            if session.principal is not None:
-                session.machine.advance("drain")
-                session.send(frames.Drain(reconnect_in_ms=reconnect_in_ms, deadline_ms=deadline_ms))
+    def drain(self, deadline_ms: int) -> None:
+        """Tell everybody that the gateway goes away, and when to come back: so many at a time, not all at once."""
+        known = [session for session in self.sessions.values() if session.principal is not None]
+        for number, session in enumerate(known):
+            first = DRAIN_BATCH_MS * (number // DRAIN_BATCH)
+            session.machine.advance("drain")
+            session.send(frames.Drain(reconnect_in_ms=(first, first + 2 * DRAIN_BATCH_MS), deadline_ms=deadline_ms))
 
     def tick(self) -> None:
         """Once a second: deadlines, retention, and the gateway's own row."""

@@ -15,6 +15,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from gateway.core.arrow import schema_columns
 from gateway.core.handover import Handover
 from gateway.core.publication import Hole, Item, Publication
 from gateway.protocol.types import Column, GapReason, OutputInfo, Position, StreamInfo
@@ -128,7 +129,7 @@ class Stream:
         """What is published from now on has these columns."""
         if self.schema is None or not self.schema.equals(schema):
             self.schema = schema
-            self.columns = tuple(Column(field.name, str(field.type), field.nullable) for field in schema)
+            self.columns = schema_columns(schema)
 
     def begin(self, epoch: str, offset: int) -> None:
         """Say where the numbering stands: nothing up to `offset` that is not held already will come any more."""

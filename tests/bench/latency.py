@@ -31,8 +31,8 @@ from tests.bench.servers.process import Running, free_port, start
 
 ROOT = Path(__file__).parents[2]
 SUBSCRIBERS = 100
-#: The pings are commands, a thousand a second; and a large micro-batch is to fit into the history as it does in memory.
-SETTINGS = {"RIVULET_MAX_COMMANDS_PER_SECOND": "10000", "RIVULET_HISTORY_BYTES": str(1 << 30)}
+#: The pings are commands, a thousand a second.
+SETTINGS = {"RIVULET_MAX_COMMANDS_PER_SECOND": "10000"}
 
 
 class _Head(msgspec.Struct):

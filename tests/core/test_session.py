@@ -208,9 +208,18 @@ def test_a_stream_that_is_forgotten_ends_its_subscriptions_in_order() -> None:
 def test_drain_is_told_to_all() -> None:
     bench = Bench()
     client, stranger = bench.client(), bench.client(None)
-    bench.gateway.drain((50, 250), 1000)
-    assert client.read() == [{"type": "drain", "reconnect_in_ms": [50, 250], "deadline_ms": 1000}]
+    bench.gateway.drain(1000)
+    assert client.read() == [{"type": "drain", "reconnect_in_ms": [0, 200], "deadline_ms": 1000}]
     assert stranger.read() == []
+
+
+def test_after_a_drain_a_thousand_come_back_in_a_second() -> None:
+    bench = Bench()
+    clients = [bench.client() for _ in range(2500)]
+    bench.gateway.drain(1000)
+    first = [client.read()[0]["reconnect_in_ms"][0] for client in clients]
+    for second in range(3):
+        assert sum(second * 1000 <= at < (second + 1) * 1000 for at in first) <= 1000
 
 
 def test_a_hole_that_a_client_has_the_first_of_is_announced_for_the_rest() -> None:
