@@ -133,6 +133,20 @@ test("subscriptions are asked for again from their position", () => {
   assert.deepEqual(FakeSocket.last.command("subscribe").since, { epoch: "e", offset: 5 });
 });
 
+test("one that is made when the connection comes is asked for once; one that is given up then is not", () => {
+  const given_up = connection.subscribe("j/old");
+  connection.on("welcome", () => {
+    connection.subscribe("j/new");
+    given_up.end("not wanted any more");
+  });
+  FakeSocket.last.welcome();
+  const asked = FakeSocket.last.sent.filter(({ type }) => type === "subscribe");
+  assert.deepEqual(
+    asked.map(({ stream }) => stream),
+    ["j/new"],
+  );
+});
+
 test("one that is unsubscribed is not asked for again, and the gateway is told", async () => {
   FakeSocket.last.welcome();
   const subscription = connection.subscribe("j/out");

@@ -222,9 +222,10 @@ export class Connection extends Emitter {
   #welcomed(frame) {
     this.#attempt = 0;
     this.welcome = frame;
+    const waiting = [...this.#subscriptions.values()]; // those that listeners add now are opened as they are made
     this.#enter(ConnectionState.LIVE);
     this.emit("welcome", frame);
-    for (const subscription of [...this.#subscriptions.values()]) subscription.open();
+    for (const subscription of waiting) subscription.open();
     this.#ping();
   }
 

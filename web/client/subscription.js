@@ -112,6 +112,7 @@ export class Subscription extends Emitter {
 
   /** Ask for the stream on the connection that is live now. */
   async open(attempt = 0) {
+    if (this.state === SubscriptionState.ENDED) return;
     this.#asked_at_ms = Date.now();
     this.#asking = true;
     this.#paid_until = undefined;
