@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,13 +48,13 @@ class Frames:
         """Whether every offset came in exactly one publication or gap."""
         sub = self.sub_of(stream)
         ranges = [
-            (frame.get("from", frame.get("offset")), frame.get("offset", frame.get("to")))
+            (frame["from"], frame["to"])
+            if frame["type"] == "gap"
+            else (frame.get("from", frame["offset"]), frame["offset"])
             for frame in self.received
             if frame["type"] in ("publication", "gap") and frame["sub"] == sub
         ]
-        return len(ranges) > 1 and all(
-            after[0] == before[1] + 1 for before, after in zip(ranges, ranges[1:], strict=False)
-        )
+        return len(ranges) > 1 and all(after[0] == before[1] + 1 for before, after in pairwise(ranges))
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_another_pace_is_kept_and_nothing_is_lost(watched: tuple[Page, Frames]) 
     page.locator(".status-bar").click()
     page.get_by_label("Update").select_option("every 5 s")
     metrics = row_of(page, "/metrics")
-    expect(metrics).to_contain_text("every 5000 ms")
+    expect(metrics).to_contain_text("every 5 s")
     expect(metrics.locator("[data-label=Merged]")).to_have_text(re.compile("^[1-9]"))
     page.get_by_label("Update").select_option("each batch")
     expect(metrics).not_to_contain_text("every")
@@ -162,7 +163,7 @@ def test_a_degraded_subscription_is_told(demo: Served, open_page: OpenPage) -> N
     page.route_web_socket(re.compile("/ws$"), LossyWire("/metrics", "overflow", degraded).attach)
     page.goto(f"{demo.url}/#/jobs/host_metrics")
     page.locator(".status-bar").click()
-    expect(page.locator(".verdict")).to_contain_text("3 publications will never come: 3 because this page was too slow")
+    expect(page.locator(".verdict")).to_contain_text("3 publications will never come, because this page was too slow")
     expect(page.locator(".notice")).to_contain_text("held to latest from now on: it held the job back for 30 s")
     metrics = row_of(page, "/metrics")
     expect(metrics.locator("[data-label=Dropped]")).to_have_text("3")
@@ -197,11 +198,13 @@ COMPARE = """async () => {
     const { connect } = await import("/client/index.js");
     const taken = async (options) => {
         const connection = connect(undefined, options);
-        const subscription = connection.subscribe("host_metrics/metrics", { since: "earliest", credit: 4 });
+        const subscription = connection.subscribe("host_metrics/metrics", {
+            since: "earliest", overflow: "drop_oldest", credit: 4,
+        });
         const found = [];
         await new Promise((resolve) => subscription.on("publication", (publication) => {
             const { offset, rows, table } = publication;
-            found.push({ offset, rows, table: table && { rows: table.numRows, value: table.getChild("value")?.length } });
+            found.push({ offset, rows, count: table?.numRows });
             if (found.length === 8) resolve();
         }));
         connection.close();
@@ -226,4 +229,4 @@ def test_arrow_gives_the_same_rows_and_is_loaded_by_who_asks_for_it(job_page: Pa
     assert common
     for each in common:
         assert each["rows"] == as_json[each["offset"]]
-        assert each["table"]["rows"] == len(each["rows"])
+        assert each["count"] == len(each["rows"])

@@ -22,7 +22,12 @@ class LossyWire:
     def attach(self, socket: WebSocketRoute) -> None:
         """Carry everything, both ways."""
         server = socket.connect_to_server()
-        server.on_message(lambda text: [socket.send(each) for each in self.carry(str(text))])
+
+        def on_message(text: str | bytes) -> None:
+            for each in self.carry(str(text)):
+                socket.send(each)
+
+        server.on_message(on_message)
 
     def carry(self, text: str) -> list[str]:
         """What the page gets of a frame."""

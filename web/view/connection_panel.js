@@ -1,4 +1,4 @@
-import { milliseconds, number, quantity } from "../live/format.js";
+import { duration, milliseconds, number, quantity } from "../live/format.js";
 import { findJob } from "../live/jobs.js";
 import { own, untold, watchOwn } from "../live/own_subscriptions.js";
 import { troubles } from "../live/streams.js";
@@ -39,7 +39,7 @@ export function ConnectionPanel({ account }) {
     ${untold.value && html`<p class="notice">${icon("warning")}The gateway does not tell its side: ${untold.value}</p>`}
     ${troubles.value.map(
       ({ stream, told: what, at_ms }) =>
-        html`<p class="notice" key=${`${stream}${at_ms}`}>${icon("warning")}<b>${named(stream)}</b> ${what}</p>`,
+        html`<p class="notice" key=${`${stream}${at_ms}`}>${icon("warning")}<span><b>${named(stream)}</b> ${what}</span></p>`,
     )}
     <table class="figures subscriptions" role="table">
       <caption class="visually-hidden">Subscriptions</caption>
@@ -70,11 +70,13 @@ function Verdict({ account }) {
       of the gateway's.</span></p>`;
   if (!missing)
     return html`<p class="verdict good">${icon("check")}<span><b>Nothing is missing.</b> ${came}.</span></p>`;
-  const why = [
-    dropped && `${number(dropped)} because this page was too slow`,
-    not_kept && `${number(not_kept)} because nobody keeps them any more`,
-  ].filter(Boolean);
-  return html`<p class="verdict warn">${icon("warning")}<span>${came}. <b>${count(missing, "publication")} will never come:</b> ${why.join(", ")}.</span></p>`;
+  const causes = [
+    [dropped, "because this page was too slow"],
+    [not_kept, "because nobody keeps them any more"],
+  ].filter(([n]) => n > 0);
+  const why =
+    causes.length > 1 ? causes.map(([n, cause]) => `${number(n)} ${cause}`) : causes.map(([, cause]) => cause);
+  return html`<p class="verdict warn">${icon("warning")}<span>${came}. <b>${count(missing, "publication")} will never come,</b> ${why.join(", ")}.</span></p>`;
 }
 
 /** What is lost stands out; what is not, need not be said where there is little room. */
@@ -100,7 +102,7 @@ function tone(row) {
 /** What it is held to, in words. */
 function asked({ overflow, every_ms, filtered, projected }) {
   return [
-    every_ms ? `every ${milliseconds(every_ms)}` : "",
+    every_ms ? `every ${every_ms % 1000 ? milliseconds(every_ms) : duration(every_ms / 1000)}` : "",
     POLICIES[overflow] ?? "",
     filtered ? "filtered" : "",
     projected ? "some columns" : "",

@@ -20,12 +20,12 @@ export function StatusBar() {
       title="The connection and its subscriptions in detail">
       <span data-round-trip=${live ? round_trip_ms.value : ""}>
         <b>Round trip</b> ${live ? milliseconds(round_trip_ms.value) : "–"}</span>
-      <span><b>Lag</b> ${live && worst ? `p50 ${milliseconds(worst.p50)}, p95 ${milliseconds(worst.p95)}` : "–"}</span>
+      <span><b>Lag</b> ${live && worst ? html`<span class="wide-only">p50 ${milliseconds(worst.p50)}, </span>p95 ${milliseconds(worst.p95)}` : "–"}</span>
       <span class="wide-only"><b>Streams</b> ${account.subscriptions.length}</span>
       <span class=${account.gaps ? "warn" : ""} data-gaps=${account.gaps}>
         <b>Gaps</b> ${account.gaps}${account.missing ? ` (${number(account.missing)} missing)` : ""}</span>
       <span class="wide-only ${account.dropped ? "warn" : ""}"><b>Dropped</b> ${number(account.dropped)}</span>
-      ${troubles.value.length > 0 && html`<span class="warn"><b>Not as asked</b> ${troubles.value.length}</span>`}
+      ${troubles.value.length > 0 && html`<span class="warn wide-only"><b>Not as asked</b> ${troubles.value.length}</span>`}
       ${account.violations > 0 && html`<span class="bad"><b>Out of order</b> ${account.violations}</span>`}
       <${GatewayNote} row=${figures.value} />
     </button>
