@@ -112,7 +112,7 @@ export class Subscription extends Emitter {
 
   /** Ask for the stream on the connection that is live now. */
   async open(attempt = 0) {
-    if (this.state === SubscriptionState.ENDED) return;
+    if (this.#over) return;
     this.#asked_at_ms = Date.now();
     this.#asking = true;
     this.#paid_until = undefined;
@@ -128,7 +128,7 @@ export class Subscription extends Emitter {
       });
     } catch (error) {
       this.#asking = false;
-      if (this.state === SubscriptionState.ENDED) return;
+      if (this.#over) return;
       if (!(error instanceof RivuletError)) return; // the connection went: it asks again when it is back
       if (ERROR_CODES[error.code]?.retry)
         this.#timer = setTimeout(() => this.open(attempt + 1), this.#retry_in_ms(attempt));
@@ -140,12 +140,12 @@ export class Subscription extends Emitter {
   interrupt() {
     clearTimeout(this.#timer);
     this.#asking = this.#demand.open = false;
-    if (this.state !== SubscriptionState.ENDED) this.#enter(SubscriptionState.PENDING);
+    if (!this.#over) this.#enter(SubscriptionState.PENDING);
   }
 
   /** @param {string} reason @param {{error?: Error, last_offset?: number}} [detail] */
   end(reason, detail = {}) {
-    if (this.state === SubscriptionState.ENDED) return;
+    if (this.#over) return;
     clearTimeout(this.#timer);
     this.#demand.open = false;
     this.#enter(SubscriptionState.ENDED);
@@ -154,13 +154,17 @@ export class Subscription extends Emitter {
 
   /** A frame for this subscription, in the order of the wire. The reply comes this way too, before what follows it. */
   take(frame) {
-    if (this.state === SubscriptionState.ENDED) return;
+    if (this.#over) return;
     if (frame.type === "publication") this.#publication(frame);
     else if (frame.type === "gap") {
       if (this.#account.gap(frame)) this.emit("gap", frame);
     } else if (frame.type === "subscribed") this.#subscribed(frame);
     else if (frame.type === "subscription_degraded") this.#degraded(frame);
     else if (frame.type === "subscription_ended") this.end(frame.reason, { last_offset: frame.last_offset });
+  }
+
+  get #over() {
+    return this.state === SubscriptionState.ENDED;
   }
 
   #enter(state) {
@@ -219,7 +223,7 @@ export class Subscription extends Emitter {
   /** @param {ChangeableOptions} options */
   async #resubscribe(options) {
     if (this.#asking) await this.#told(); // that asks for what was wanted before
-    if (this.state === SubscriptionState.ENDED) throw new Error(`the subscription to ${this.stream} has ended`);
+    if (this.#over) throw new Error(`the subscription to ${this.stream} has ended`);
     const before = Object.fromEntries(Object.keys(options).map((name) => [name, this.options[name]]));
     this.options = { ...this.options, ...options };
     if (this.state === SubscriptionState.PENDING) return this.#heldOver(options);
