@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Served
+from tests.browser.wires import LossyWire
 
 pytestmark = [pytest.mark.browser, pytest.mark.spark]
-
-
-class LossyWire:
-    """Stands between the real gateway and a page, and makes a gap of three publications, as the gateway would."""
-
-    def __init__(self, stream: str) -> None:
-        self._stream = stream
-        self._sub: int | None = None
-        self._seen = 0
-        self._lost: list[dict[str, Any]] = []
-
-    def attach(self, socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        server.on_message(lambda text: [socket.send(each) for each in self.carry(str(text))])
-
-    def carry(self, text: str) -> list[str]:
-        frame = json.loads(text)
-        if frame["type"] == "subscribed" and frame["stream"].endswith(self._stream):
-            self._sub = frame["sub"]
-        if frame["type"] != "publication" or frame["sub"] != self._sub:
-            return [text]
-        self._seen += 1
-        if 4 <= self._seen <= 6:
-            self._lost.append(frame)
-            return []
-        if self._seen == 7:
-            gap = {"type": "gap", "sub": self._sub, "epoch": frame["epoch"], "reason": "retention"}
-            return [json.dumps({**gap, "from": self._lost[0]["offset"], "to": self._lost[-1]["offset"]}), text]
-        return [text]
 
 
 def test_a_gap_is_drawn_listed_and_counted(demo: Served, open_page: OpenPage) -> None:

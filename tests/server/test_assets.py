@@ -15,6 +15,7 @@ from gateway.server.assets import WEB
         ("/", "text/html"),
         ("/client/index.js", "javascript"),
         ("/vendor/vendor.js", "javascript"),
+        ("/vendor/arrow.js", "javascript"),
         ("/favicon.svg", "svg"),
     ],
 )

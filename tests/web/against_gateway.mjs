@@ -13,7 +13,7 @@ const once = (emitter, name, wanted = () => true) =>
   });
 
 const seen = [];
-const metrics = connection.subscribe("host_metrics/metrics", { since: "earliest" });
+const metrics = connection.subscribe("host_metrics/metrics", { since: "earliest", overflow: "drop_oldest" });
 metrics.on("publication", ({ offset, revision, batch, rows }) =>
   seen.push({ offset, revision, batch, rows: rows.length }),
 );

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { Connection, ConnectionLost, ConnectionState, ReplyTimeout, RivuletError } from "../../web/client/index.js";
 import { CLOSE_CODES } from "../../web/generated/protocol.js";
-import { FakeSocket } from "./fake_socket.js";
+import { FakeSocket, publication } from "./fake_socket.js";
 
 const options = { url: "ws://gateway/ws", WebSocket: FakeSocket, base_ms: 100, cap_ms: 800, random: () => 1 };
 let connection;
@@ -124,28 +124,27 @@ test("subscriptions are asked for again from their position", () => {
   const subscription = connection.subscribe("j/out", { since: "earliest" });
   FakeSocket.last.welcome();
   assert.equal(FakeSocket.last.command("subscribe").since, "earliest");
-  FakeSocket.last.answer("subscribe", {
-    type: "subscribed",
-    sub: subscription.sub,
-    stream: "j/out",
-    epoch: "e",
-    offset: 4,
-  });
-  FakeSocket.last.receive({
-    type: "publication",
-    sub: subscription.sub,
-    epoch: "e",
-    offset: 5,
-    batch: 1,
-    revision: 1,
-    published_at: "2026-01-01T00:00:00Z",
-    rows: [],
-  });
+  FakeSocket.last.subscribed({ offset: 4 });
+  FakeSocket.last.receive(publication(5));
   FakeSocket.last.drop();
   assert.equal(subscription.state, "pending");
   connection.retryNow();
   FakeSocket.last.welcome();
   assert.deepEqual(FakeSocket.last.command("subscribe").since, { epoch: "e", offset: 5 });
+});
+
+test("one that is made when the connection comes is asked for once; one that is given up then is not", () => {
+  const given_up = connection.subscribe("j/old");
+  connection.on("welcome", () => {
+    connection.subscribe("j/new");
+    given_up.end("not wanted any more");
+  });
+  FakeSocket.last.welcome();
+  const asked = FakeSocket.last.sent.filter(({ type }) => type === "subscribe");
+  assert.deepEqual(
+    asked.map(({ stream }) => stream),
+    ["j/new"],
+  );
 });
 
 test("one that is unsubscribed is not asked for again, and the gateway is told", async () => {

@@ -24,7 +24,8 @@ export class FakeSocket {
   // ---- the other end ----
 
   receive(frame) {
-    this.onmessage({ data: typeof frame === "string" ? frame : JSON.stringify(frame) });
+    const raw = typeof frame === "string" || frame instanceof ArrayBuffer;
+    this.onmessage({ data: raw ? frame : JSON.stringify(frame) });
   }
 
   /** Let in, and answer the first ping. */
@@ -50,7 +51,29 @@ export class FakeSocket {
     this.receive({ ...reply, id: this.command(type).id });
   }
 
+  /** Grant the newest subscription. */
+  subscribed(reply = {}) {
+    const { sub, stream } = this.command("subscribe");
+    this.answer("subscribe", { type: "subscribed", sub, stream, epoch: "e", offset: 0, ...reply });
+  }
+
   drop(code = 1006, reason = "") {
     this.onclose({ code, reason });
   }
 }
+
+/** A publication on subscription 1. */
+export const publication = (offset, more = {}) => ({
+  type: "publication",
+  sub: 1,
+  epoch: "e",
+  offset,
+  batch: offset,
+  revision: 1,
+  published_at: new Date().toISOString(),
+  rows: [{}, {}],
+  ...more,
+});
+
+/** Let everything happen that waits for nothing but its turn. */
+export const settled = () => new Promise((resolve) => setImmediate(resolve));

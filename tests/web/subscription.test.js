@@ -3,6 +3,7 @@ import { mock, test } from "node:test";
 import { ClockOffset } from "../../web/client/clock.js";
 import { RivuletError } from "../../web/client/errors.js";
 import { Subscription } from "../../web/client/subscription.js";
+import { publication } from "./fake_socket.js";
 
 function make(options = { since: "earliest" }, command = async () => ({})) {
   const subscription = new Subscription({
@@ -18,18 +19,6 @@ function make(options = { since: "earliest" }, command = async () => ({})) {
     subscription.on(name, (detail) => heard.push([name, detail]));
   return { subscription, heard };
 }
-
-const publication = (offset, more = {}) => ({
-  type: "publication",
-  sub: 1,
-  epoch: "e",
-  offset,
-  batch: offset,
-  revision: 1,
-  published_at: new Date().toISOString(),
-  rows: [{}, {}],
-  ...more,
-});
 
 function live(offset = 0) {
   const made = make();
@@ -51,6 +40,7 @@ test("what lies end to end is handed on, and the position follows", () => {
   assert.deepEqual(subscription.counts, {
     publications: 3,
     rows: 6,
+    merged: 3,
     gaps: 1,
     missing: 3,
     overflowed: 3,

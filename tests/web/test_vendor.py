@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 VENDOR = ROOT / "web" / "vendor"
 MANIFEST = json.loads((VENDOR / "VENDOR.json").read_text())
 TEST_VENDOR = ROOT / "tests" / "vendor"
+#: What a module imports, at once or when it is needed.
+IMPORT = re.compile(r'^(?:import|export)\b[^;"]*\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)', re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", sorted(MANIFEST["files"]))
@@ -40,13 +44,29 @@ def test_the_tests_own_third_party_code_has_its_hash() -> None:
     assert "Mozilla Public License" in (TEST_VENDOR / "AXE_LICENSE.txt").read_text()
 
 
+def own_modules() -> list[Path]:
+    web = ROOT / "web"
+    return [file for file in web.rglob("*.js") if not {"node_modules", "vendor"} & set(file.relative_to(web).parts)]
+
+
 def test_own_modules_import_nothing_from_elsewhere() -> None:
-    """No module of the dashboard reaches beyond its own origin, and none but the vendored file is from others."""
-    for file in [*(ROOT / "web").rglob("*.js")]:
-        if {"node_modules", "vendor"} & set(file.relative_to(ROOT / "web").parts):
-            continue
-        for line in file.read_text().splitlines():
-            if line.startswith(("import ", "export ")) and " from " in line:
-                target = line.split(" from ")[1].strip().rstrip(";").strip('"')
-                assert target.startswith("."), f"{file.name}: {line}"
-                assert (file.parent / target).resolve().is_file(), f"{file.name}: {line}"
+    """No module of the dashboard reaches beyond its own origin, and none but the vendored files are from others."""
+    for file in own_modules():
+        for target in filter(None, chain.from_iterable(IMPORT.findall(file.read_text()))):
+            assert target.startswith("."), f"{file.name}: {target}"
+            assert (file.parent / target).resolve().is_file(), f"{file.name}: {target}"
+
+
+def test_arrow_is_loaded_by_who_uses_it_alone() -> None:
+    """One module names it, and not in a way that loads it along with that module."""
+    naming = [file for file in own_modules() if "vendor/arrow.js" in file.read_text()]
+    assert [file.name for file in naming] == ["arrow.js"]
+    assert 'import("../vendor/arrow.js")' in naming[0].read_text()
+    assert 'from "../vendor/arrow.js"' not in naming[0].read_text()
+
+
+@pytest.mark.parametrize("name", ["vendor.js", "arrow.js"])
+def test_the_file_keeps_to_the_content_security_policy(name: str) -> None:
+    """Code is never made of text, and nothing is fetched."""
+    text = (VENDOR / name).read_text()
+    assert not re.search(r"\beval\(|new Function\(|\bfetch\(|\bimport\(|document\.write", text)

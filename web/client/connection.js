@@ -1,6 +1,7 @@
+import { vendored } from "./arrow.js";
 import { fullJitter, within } from "./backoff.js";
-import { Emitter } from "./emitter.js";
 import { ClockOffset } from "./clock.js";
+import { Emitter } from "./emitter.js";
 import { ConnectionLost, ReplyTimeout, RivuletError } from "./errors.js";
 import { Window } from "./lag.js";
 import { mayReconnect } from "../generated/protocol.js";
@@ -32,12 +33,16 @@ export class Connection extends Emitter {
   #next_sub = 1;
   #attempt = 0;
   #drain_window_ms;
+  /** @type {import("./arrow.js").ArrowLibrary | undefined} */
+  #arrow;
   #retry_timer;
   #ping_timer;
 
   /**
-   * @param {{url: string, token?: string, WebSocket?: typeof globalThis.WebSocket, reply_timeout_ms?: number,
-   *   ping_interval_ms?: number, base_ms?: number, cap_ms?: number, random?: () => number}} options
+   * @param {{url: string, token?: string, arrow?: boolean | (() => Promise<import("./arrow.js").ArrowLibrary>),
+   *   WebSocket?: typeof globalThis.WebSocket, reply_timeout_ms?: number, ping_interval_ms?: number, base_ms?: number,
+   *   cap_ms?: number, random?: () => number}} options
+   *   `arrow`: publications carry Arrow tables; true for the vendored library, or a function that loads another.
    *   `WebSocket` is needed where there is no global one (node before 22)
    */
   constructor({ WebSocket = globalThis.WebSocket, reply_timeout_ms = 10_000, ping_interval_ms = 5_000, ...options }) {
@@ -74,13 +79,13 @@ export class Connection extends Emitter {
     clearTimeout(this.#retry_timer);
     if (this.#socket) this.#socket.close(1000);
     else this.#enter(ConnectionState.CLOSED);
-    for (const subscription of [...this.#subscriptions.values()]) this.#drop(subscription, "the connection was closed");
+    for (const subscription of [...this.#subscriptions.values()]) subscription.end("the connection was closed");
   }
 
   /**
    * Send a command and wait for its reply.
    *
-   * @param {{type: string, [field: string]: any}} frame without `id`
+   * @param {{type: string, [field: string]: any}} frame without `id` @param {{timeout_ms?: number}} [options]
    * @returns {Promise<any>} rejects with RivuletError, ConnectionLost or ReplyTimeout
    */
   command(frame, { timeout_ms = this.#options.reply_timeout_ms } = {}) {
@@ -112,7 +117,7 @@ export class Connection extends Emitter {
    * Subscribe to a stream, now or as soon as the connection is there, and again after each loss of it.
    *
    * @param {string} stream `<job>/<output>`
-   * @param {{since?: "latest" | "earliest" | {epoch: string, offset: number}}} [options] and the other options of `subscribe`
+   * @param {import("./subscription.js").SubscribeOptions} [options]
    */
   subscribe(stream, options = {}) {
     const subscription = new Subscription({
@@ -132,12 +137,8 @@ export class Connection extends Emitter {
   /** @param {Subscription} subscription */
   async unsubscribe(subscription) {
     const asked = this.state === ConnectionState.LIVE && subscription.state !== SubscriptionState.ENDED;
-    this.#drop(subscription, "unsubscribed");
+    subscription.end("unsubscribed");
     if (asked) await this.command({ type: "unsubscribe", sub: subscription.sub });
-  }
-
-  #drop(subscription, reason) {
-    subscription.end(reason);
   }
 
   #enter(state, detail = {}) {
@@ -148,8 +149,26 @@ export class Connection extends Emitter {
   #connect() {
     clearTimeout(this.#retry_timer);
     this.#enter(ConnectionState.CONNECTING);
+    if (this.#options.arrow && !this.#arrow) this.#loadArrow();
+    else this.#openSocket();
+  }
+
+  /** Before the socket, so that every publication can be read when it comes. */
+  async #loadArrow() {
+    const { arrow } = this.#options;
+    const isWanted = () => this.state === ConnectionState.CONNECTING && !this.#socket;
+    try {
+      this.#arrow = await (typeof arrow === "function" ? arrow() : vendored());
+      if (isWanted()) this.#openSocket();
+    } catch (error) {
+      if (isWanted()) this.#closed(1006, `Arrow could not be loaded: ${error.message}`);
+    }
+  }
+
+  #openSocket() {
     this.#socket = openSocket({
       ...this.#options,
+      arrow: this.#arrow,
       on_frame: (frame) => this.#frame(frame),
       on_close: (code, reason) => this.#closed(code, reason),
     });
@@ -203,9 +222,10 @@ export class Connection extends Emitter {
   #welcomed(frame) {
     this.#attempt = 0;
     this.welcome = frame;
+    const waiting = [...this.#subscriptions.values()]; // those that listeners add now are opened as they are made
     this.#enter(ConnectionState.LIVE);
     this.emit("welcome", frame);
-    for (const subscription of [...this.#subscriptions.values()]) subscription.open();
+    for (const subscription of waiting) subscription.open();
     this.#ping();
   }
 

@@ -1,22 +1,27 @@
 import { Emitter } from "../client/emitter.js";
 import { signal } from "../vendor/vendor.js";
-import { connection } from "./gateway.js";
 import { KeyedRows } from "./keyed_rows.js";
+import { CREDIT, keepTo, outputPace, pace } from "./pace.js";
 import { arrived } from "./painting.js";
 import { RowRing } from "./row_ring.js";
 import { Series } from "./series.js";
+import { leave, listenTo } from "./streams.js";
 
 const MAX_TABLE_ROWS = 5000;
 
 /** A stream as a ring of rows: a job's progress, its events, its log. `change` comes with each publication. */
 export class RowFeed extends Emitter {
-  /** @param {string} stream @param {{capacity?: number, since?: any}} [options] */
-  constructor(stream, { capacity = MAX_TABLE_ROWS, since = "earliest" } = {}) {
+  #off;
+
+  /** @param {string} stream @param {{capacity?: number, since?: any, select?: string[], every_ms?: number}} [options] */
+  constructor(stream, { capacity = MAX_TABLE_ROWS, since = "earliest", select, every_ms = 0 } = {}) {
     super();
     this.rows = new RowRing(capacity);
     /** The newest row. */
     this.latest = signal(undefined);
-    this.subscription = connection.subscribe(stream, { since });
+    const wanted = () => ({ every_ms: pace(every_ms) });
+    this.subscription = listenTo(stream, { since, select, credit: CREDIT, ...wanted() });
+    this.#off = keepTo(this.subscription, wanted);
     this.subscription.on("publication", ({ rows = [] }) => {
       for (const row of rows) this.rows.push(row);
       if (rows.length) this.latest.value = rows.at(-1);
@@ -30,13 +35,15 @@ export class RowFeed extends Emitter {
   }
 
   close() {
-    close(this.subscription);
+    this.#off();
+    leave(this.subscription);
   }
 }
 
 /** An output of a job: what its charts and its table are painted from. */
 export class OutputFeed extends Emitter {
   #seen_shape = 0;
+  #off;
 
   /**
    * @param {string} job its id @param {{name: string, mode: string, key: string[], time: string | null}} output
@@ -61,7 +68,9 @@ export class OutputFeed extends Emitter {
     this.newestRow = signal(undefined);
     /** Why nothing more comes, where that is so. */
     this.ended = signal("");
-    this.subscription = connection.subscribe(`${job}/${output.name}`, { since });
+    const wanted = () => outputPace(output);
+    this.subscription = listenTo(`${job}/${output.name}`, { since, credit: CREDIT, ...wanted() });
+    this.#off = keepTo(this.subscription, wanted);
     this.subscription.on("subscribed", ({ schema }) => schema && this.#setColumns(schema.map(({ name }) => name)));
     this.subscription.on("publication", (publication) => this.#take(publication));
     this.subscription.on("ended", ({ reason }) => (this.ended.value = reason));
@@ -73,7 +82,8 @@ export class OutputFeed extends Emitter {
   }
 
   close() {
-    close(this.subscription);
+    this.#off();
+    leave(this.subscription);
   }
 
   #setColumns(names) {
@@ -94,11 +104,4 @@ export class OutputFeed extends Emitter {
     arrived(rows.length);
     this.emit("change");
   }
-}
-
-function close(subscription) {
-  // Without a connection there is nothing to take back on the other side; any other refusal is a fault worth seeing.
-  connection.unsubscribe(subscription).catch((error) => {
-    if (error.name !== "ConnectionLost") console.error(`${subscription.stream} could not be unsubscribed:`, error);
-  });
 }

@@ -3,6 +3,7 @@ import { computed, signal } from "../vendor/vendor.js";
 import { say } from "./announcer.js";
 import { connection, explain, link } from "./gateway.js";
 import { getFunctions } from "./rest.js";
+import { listenTo } from "./streams.js";
 
 const MAX_JOBS = 500;
 
@@ -67,5 +68,5 @@ connection.on("job", ({ job }) => {
   if (!known) refreshFunctions();
 });
 connection.on("welcome", refresh);
-connection.subscribe("$jobs");
-connection.subscribe("$gateway").on("publication", ({ rows }) => (figures.value = rows?.at(-1)));
+listenTo("$jobs");
+listenTo("$gateway").on("publication", ({ rows }) => (figures.value = rows?.at(-1)));

@@ -25,7 +25,7 @@ export function Help() {
       <li><span class="sample mark-sample" />a change of parameters took effect from that micro-batch on</li>
       <li><span class="sample ring-sample"><i class="ring" />
         </span>an event of another output, on the line that it is about</li>
-      <li><span class="sample gap-sample" />a gap: publications that will never come, and why is in the status bar</li>
+      <li><span class="sample gap-sample" />a gap: publications that will never come; the bar at the foot tells why, and of which stream</li>
     </ul>
     <p class="muted small">Drag over a chart to look closer; double-click, or <kbd>f</kbd>, to follow the newest again.</p>
     <p class="muted small">Painting is paused, never the data: what comes meanwhile is kept (bounded), and “n behind” counts it.</p>

@@ -2,7 +2,7 @@ import { duration, milliseconds, number } from "../live/format.js";
 import { connection, link, may, now_ms } from "../live/gateway.js";
 import { startingPoints } from "../live/history.js";
 import { findJob, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
-import { lagOf } from "../live/lags.js";
+import { lagOf } from "../live/accounts.js";
 import { Problem } from "../live/rest.js";
 import { batch, useEffect, useRef, useSignal } from "../vendor/vendor.js";
 import { ChangeList } from "./change_list.js";

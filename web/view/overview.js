@@ -2,7 +2,7 @@ import { duration, milliseconds, number, quantity } from "../live/format.js";
 import { RowFeed } from "../live/feeds.js";
 import { may, now_ms } from "../live/gateway.js";
 import { fault, figures, functions, isFinal, jobs, keyOfJob } from "../live/jobs.js";
-import { lagOf } from "../live/lags.js";
+import { lagOf } from "../live/accounts.js";
 import { useEffect, useSignal } from "../vendor/vendor.js";
 import { hrefs } from "./router.js";
 import { Sparkline } from "./sparkline.js";
@@ -10,6 +10,12 @@ import { StopButton } from "./stop_button.js";
 import { Empty, Figure, StateChip, Title, html, icon } from "./ui.js";
 
 const MAX_WATCHED = 24;
+/** What a job's card shows of its progress: the rest of it is large, and stays where it is. */
+const PULSE = {
+  capacity: 240,
+  select: ["input_rows_per_second", "processed_rows_per_second", "batch_duration_ms"],
+  every_ms: 1000,
+};
 const canRun = may("run");
 
 /** All jobs: those that run first, each with its pulse. */
@@ -74,7 +80,7 @@ function LiveJob({ job, watched }) {
   const feed = useSignal(undefined);
   useEffect(() => {
     if (!watched) return undefined;
-    const opened = new RowFeed(`${job.id}/$progress`, { capacity: 240 });
+    const opened = new RowFeed(`${job.id}/$progress`, PULSE);
     feed.value = opened;
     return () => opened.close();
   }, [job.id, watched]);

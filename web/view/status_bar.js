@@ -1,8 +1,10 @@
 import { duration, milliseconds, number } from "../live/format.js";
 import { link, now_ms, round_trip_ms } from "../live/gateway.js";
 import { figures } from "../live/jobs.js";
-import { accounts } from "../live/lags.js";
+import { accounts } from "../live/accounts.js";
+import { troubles } from "../live/streams.js";
 import { useSignal } from "../vendor/vendor.js";
+import { ConnectionPanel } from "./connection_panel.js";
 import { html } from "./ui.js";
 
 /** How the connection and every subscription fares. */
@@ -13,16 +15,17 @@ export function StatusBar() {
   const live = link.value.state === "live";
   const worst = account.slowest;
   return html`<footer class="status">
-    ${open.value && html`<${Subscriptions} account=${account} />`}
+    ${open.value && html`<${ConnectionPanel} account=${account} />`}
     <button type="button" class="status-bar" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}
-      title="Subscriptions in detail">
+      title="The connection and its subscriptions in detail">
       <span data-round-trip=${live ? round_trip_ms.value : ""}>
         <b>Round trip</b> ${live ? milliseconds(round_trip_ms.value) : "–"}</span>
-      <span><b>Lag</b> ${live && worst ? `p50 ${milliseconds(worst.p50)}, p95 ${milliseconds(worst.p95)}` : "–"}</span>
-      <span class="wide-only"><b>Streams</b> ${account.rows.length}</span>
+      <span><b>Lag</b> ${live && worst ? html`<span class="wide-only">p50 ${milliseconds(worst.p50)}, </span>p95 ${milliseconds(worst.p95)}` : "–"}</span>
+      <span class="wide-only"><b>Streams</b> ${account.subscriptions.length}</span>
       <span class=${account.gaps ? "warn" : ""} data-gaps=${account.gaps}>
         <b>Gaps</b> ${account.gaps}${account.missing ? ` (${number(account.missing)} missing)` : ""}</span>
       <span class="wide-only ${account.dropped ? "warn" : ""}"><b>Dropped</b> ${number(account.dropped)}</span>
+      ${troubles.value.length > 0 && html`<span class="warn wide-only"><b>Not as asked</b> ${troubles.value.length}</span>`}
       ${account.violations > 0 && html`<span class="bad"><b>Out of order</b> ${account.violations}</span>`}
       <${GatewayNote} row=${figures.value} />
     </button>
@@ -33,29 +36,4 @@ function GatewayNote({ row }) {
   if (!row) return null;
   const clients = `${row.sessions} ${row.sessions === 1 ? "client" : "clients"}`;
   return html`<span class="wide-only"><b>Gateway</b> ${clients}, up ${duration(row.uptime_seconds)}</span>`;
-}
-
-const HEADINGS = [
-  "stream",
-  "state",
-  "publications",
-  "rows",
-  "lag p50",
-  "lag p95",
-  "gaps",
-  "missing",
-  "dropped",
-  "new epochs",
-];
-
-function Subscriptions({ account }) {
-  return html`<div class="status-panel" role="region" aria-label="Subscriptions" tabindex="0"><table class="figures">
-    <thead><tr>${HEADINGS.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-    <tbody>${account.rows.map(
-      (row) => html`<tr key=${row.stream}><th scope="row">${row.stream}</th><td>${row.state}</td>
-        <td>${number(row.publications)}</td><td>${number(row.rows)}</td>
-        <td>${milliseconds(row.p50)}</td><td>${milliseconds(row.p95)}</td><td>${row.gaps}</td><td>${number(row.missing)}</td>
-          <td>${number(row.overflowed)}</td><td>${row.epochs}</td></tr>`,
-    )}</tbody>
-  </table></div>`;
 }

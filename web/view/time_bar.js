@@ -1,3 +1,4 @@
+import { pace_ms } from "../live/pace.js";
 import { follow, pinned, window_seconds } from "./time_view.js";
 import { html, icon } from "./ui.js";
 
@@ -8,7 +9,14 @@ const WINDOWS = [
   [900, "15 min"],
 ];
 
-/** Which stretch of time the charts show. */
+const PACES = [
+  [0, "each batch"],
+  [1000, "every 1 s"],
+  [5000, "every 5 s"],
+  [15_000, "every 15 s"],
+];
+
+/** Which stretch of time the charts show, and how often at most what is new comes. */
 export function TimeBar() {
   return html`<div class="time-bar">
     <div class="segments" role="group" aria-label="Window of time">
@@ -23,6 +31,9 @@ export function TimeBar() {
         }}>${label}</button>`,
       )}
     </div>
+    <label class="pace" title="How often at most the gateway sends what is new">Update<select
+      value=${String(pace_ms.value)} onChange=${(event) => (pace_ms.value = Number(event.target.value))}>
+      ${PACES.map(([ms, label]) => html`<option key=${ms} value=${ms}>${label}</option>`)}</select></label>
     ${pinned.value && html`<button type="button" class="button small on" onClick=${follow}>${icon("follow")}Follow the newest</button>`}
   </div>`;
 }
