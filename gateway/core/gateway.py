@@ -156,9 +156,9 @@ class Gateway:
             worker.tick(now)
         self.jobs.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
-        self._gateway_stream.append([self._gateway_row(at, now)], at, now)
-        if self._subscriptions_stream.stream.subscribers:
+        if self._subscriptions_stream.stream.subscribers:  # before the other, which would all seem to be behind on
             self._subscriptions_stream.append(subscription_rows(self.sessions.values(), at, self.name_of), at, now)
+        self._gateway_stream.append([self._gateway_row(at, now)], at, now)
 
     def handle(self, session: Session, command: frames.ClientFrame, on_done: OnDone) -> None:
         """Do what a command asks for; `on_done` gets the reply, now or later. Raises `RivuletError` where it cannot."""
