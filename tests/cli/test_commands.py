@@ -101,6 +101,42 @@ def test_tail_gives_a_json_line_for_each_publication(demo: Demo) -> None:
     assert json.loads(again.stdout) == second
 
 
+def test_tail_takes_conditions_columns_and_a_pace(demo: Demo) -> None:
+    words = ("--where", "kind=memory", "--select", "metric,kind", "--every", "200ms", "--overflow", "drop_oldest")
+    tailed = demo.rivulet("tail", "host_metrics/metrics", "--since", "earliest", "--count", "2", *words)
+    assert tailed.returncode == Exit.OK, tailed.stderr
+    lines = [json.loads(line) for line in tailed.stdout.splitlines()]
+    assert {row["kind"] for line in lines for row in line["rows"]} == {"memory"}
+    assert all(list(row) == ["metric", "kind"] for line in lines for row in line["rows"])
+    assert lines[0]["rows_in"] > len(lines[0]["rows"])
+    unknown = demo.rivulet("tail", "host_metrics/metrics", "--where", "kynd=memory")
+    assert unknown.returncode == Exit.FAILED
+    assert "where[0][0]" in unknown.stderr
+    wrong = demo.rivulet("tail", "host_metrics/metrics", "--where", "memory")
+    assert wrong.returncode == Exit.USAGE
+    assert "cpu>90" in wrong.stderr
+
+
+def test_conformance_of_a_gateway_with_spark(demo: Demo) -> None:
+    """gateway.cli.conformance, and what it leaves as it was."""
+    before = demo.rivulet("jobs", "--json").stdout
+    tried = demo.rivulet("conformance", demo.url, timeout=180)
+    assert tried.returncode == Exit.OK, tried.stdout + tried.stderr
+    assert "welcome-first" in tried.stdout
+    assert " pass" in tried.stderr
+    assert [job["id"] for job in json.loads(before)] == [
+        job["id"] for job in json.loads(demo.rivulet("jobs", "--json").stdout)
+    ]
+    some = demo.rivulet("conformance", demo.url, "--only", "credit-adds", "--json")
+    assert [(each["id"], each["result"]) for each in json.loads(some.stdout)] == [("credit-adds-up", "pass")]
+    failed = demo.rivulet("conformance", demo.url, "--stream", "nothing/of-this-name", "--only", "credit-zero")
+    assert failed.returncode == Exit.FAILED
+    assert "was refused" in failed.stdout
+    wrong = demo.rivulet("conformance", demo.url, "--only", "nothing")
+    assert wrong.returncode == Exit.USAGE
+    assert "credit-zero" in wrong.stderr
+
+
 def test_tail_on_a_terminal_is_a_table(demo: Demo) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
