@@ -52,7 +52,8 @@ def test_set_waits_until_the_change_is_applied(demo: Demo) -> None:
     assert demo.rivulet("get", "host_metrics", "threshold").stdout == "2.5\n"
 
     # The stream itself tells the same: the batch named is the first one computed under the revision.
-    tailed = demo.rivulet("tail", "host_metrics/metrics", "--since", "earliest", "--count", str(change["batch"] + 1))
+    words = ("--since", "earliest", "--overflow", "drop_oldest", "--count", str(change["batch"] + 1))
+    tailed = demo.rivulet("tail", "host_metrics/metrics", *words)
     revisions = {line["batch"]: line["revision"] for line in map(json.loads, tailed.stdout.splitlines())}
     assert revisions[change["batch"]] == change["revision"]
     assert all(revision < change["revision"] for batch, revision in revisions.items() if batch < change["batch"])
@@ -97,8 +98,12 @@ def test_tail_gives_a_json_line_for_each_publication(demo: Demo) -> None:
     assert "memory" in {row["kind"] for row in first["rows"]}
     # From a position, what followed it comes first.
     since = f"{first['epoch']}:{first['offset']}"
-    again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since)
+    one_by_one = ("--overflow", "drop_oldest")
+    again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since, *one_by_one)
     assert json.loads(again.stdout) == second
+    # By default what waited comes as one: in update mode the newest row for every key.
+    merged = json.loads(demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since).stdout)
+    assert merged.get("from", merged["offset"]) == second["offset"]
 
 
 def test_tail_takes_conditions_columns_and_a_pace(demo: Demo) -> None:
