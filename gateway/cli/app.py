@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import admin, jobs, parameters, processes, tail
+from gateway.cli import admin, conformance, jobs, parameters, processes, tail
 from gateway.cli.exits import EXIT_CODES_HELP
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command(rich_help_panel=WORK)(tail.tail)
 app.command(rich_help_panel=WORK)(parameters.get)
 app.command("set", rich_help_panel=WORK)(parameters.set_)
 app.command(rich_help_panel=CARE)(admin.doctor)
+app.command(rich_help_panel=CARE)(conformance.conformance)
 app.command(rich_help_panel=CARE)(admin.config)
 app.add_typer(admin.tokens, name="token", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(admin.version)

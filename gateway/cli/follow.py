@@ -9,16 +9,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import asdict
+
 from gateway.cli.exits import Exit
 from gateway.cli.output import note, print_line, table_of
 from gateway.cli.output import progress as watching
 from gateway.cli.rest import Rest
 from gateway.client import Client, Gap, Publication
+from gateway.client.options import Options
 from gateway.protocol.rest import StreamList
 from gateway.protocol.states import JOB, is_final
 from gateway.protocol.types import JobInfo, JobState, OutputInfo, OutputMode, Position, Since
 
 TABLE_ROWS = 20
+DEFAULT = Options()
 
 
 class Rows:
@@ -67,17 +71,26 @@ class Progress:
 
 
 async def follow(
-    client: Client, stream: str, rest: Rest, *, since: Since, lines: bool, count: int | None = None
+    client: Client,
+    stream: str,
+    rest: Rest,
+    *,
+    since: Since,
+    lines: bool,
+    count: int | None = None,
+    options: Options = DEFAULT,
 ) -> Exit:
     """Show a stream until `count` publications came, or its job has ended and all was shown; tells how that ended."""
     name, _, wanted = stream.partition("/")
     if name.startswith("$"):  # the gateway's own
-        await show(client, stream, None, Progress(), since=since, lines=lines, count=count)
+        await show(client, stream, None, Progress(), since=since, lines=lines, count=count, options=options)
         return Exit.OK
     job = await client.get_job(name)
     output = output_of(job, wanted)
     progress = Progress()
-    shown = asyncio.create_task(show(client, stream, output, progress, since=since, lines=lines, count=count))
+    shown = asyncio.create_task(
+        show(client, stream, output, progress, since=since, lines=lines, count=count, options=options)
+    )
     ended = asyncio.create_task(_ended(client, job))
     try:
         await asyncio.wait({shown, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +118,7 @@ async def show(
     since: Since,
     lines: bool,
     count: int | None,
+    options: Options,
 ) -> None:
     """Show a stream until `count` publications came, `progress` is done, or the gateway ends it."""
     from rich.console import Console, Group
@@ -112,7 +126,7 @@ async def show(
 
     rows = Rows(output)
     seen = 0
-    async with client.subscribe(stream, since=since) as subscription:
+    async with client.subscribe(stream, since=since, **asdict(options)) as subscription:
         progress.shown = subscription.position
         watching(f"waiting for {stream}, Ctrl-C to leave")
         with nullcontext() if lines else Live(console=Console(), refresh_per_second=8) as live:
@@ -145,6 +159,8 @@ def line_of(event: Publication | Gap) -> dict[str, Any]:
         span = {"from": event.first_offset, "to": event.offset}
         return {"type": "gap", "stream": event.stream, "epoch": event.epoch, **span, "reason": event.reason}
     span = {} if event.first_offset == event.offset else {"from": event.first_offset}
+    oldest = {} if event.revision_from == event.revision else {"revision_from": event.revision_from}
+    rows_in = {} if event.rows_in == len(event.rows) else {"rows_in": event.rows_in}
     return {
         "type": "publication",
         "stream": event.stream,
@@ -152,8 +168,10 @@ def line_of(event: Publication | Gap) -> dict[str, Any]:
         **span,
         "offset": event.offset,
         "revision": event.revision,
+        **oldest,
         "batch": event.batch,
         "published_at": event.published_at,
+        **rows_in,
         "rows": event.rows,
     }
 

@@ -12,7 +12,7 @@ from gateway.client.client import Client
 from gateway.client.connection import ConnectionState
 from gateway.client.dial import Unreachable
 from gateway.client.events import Gap, Publication
-from gateway.client.subscription import Subscription
+from gateway.client.subscription import Overflowed, Subscription
 from gateway.protocol.types import Position
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Client",
     "ConnectionState",
     "Gap",
+    "Overflowed",
     "Position",
     "Publication",
     "Subscription",

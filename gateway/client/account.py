@@ -22,7 +22,7 @@ class Account:
     def resume(self, position: Position) -> None:
         """A new socket goes on after `position`, which must be where the old one ended."""
         if position != self.position:
-            raise self._violation(f"the gateway went on after offset {position.offset} of epoch {position.epoch!r}")
+            raise self.violation(f"the gateway went on after offset {position.offset} of epoch {position.epoch!r}")
 
     def take(self, frame: frames.Publication | frames.Gap) -> int:
         """Enter a frame and return the first offset that it covers; raise `AccountViolation` where it does not fit."""
@@ -38,20 +38,21 @@ class Account:
         if gap.reason is not GapReason.EPOCH:
             self._check(gap.epoch, gap.from_, gap.to, expected)
         elif gap.epoch == self.position.epoch or gap.to < gap.from_ - 1:
-            raise self._violation(f"a gap announced epoch {gap.epoch!r} with offsets {gap.from_}..{gap.to}")
+            raise self.violation(f"a gap announced epoch {gap.epoch!r} with offsets {gap.from_}..{gap.to}")
         self.position = Position(gap.epoch, gap.to)
         return gap.from_
 
     def _check(self, epoch: str, first: int, last: int, expected: int) -> None:
         if epoch != self.position.epoch:
-            raise self._violation(f"epoch {epoch!r} began without a gap")
+            raise self.violation(f"epoch {epoch!r} began without a gap")
         if first > last:
-            raise self._violation(f"a frame covers the offsets {first}..{last}")
+            raise self.violation(f"a frame covers the offsets {first}..{last}")
         if first > expected:
-            raise self._violation(f"offsets {expected}..{first - 1} are missing and no gap was announced")
+            raise self.violation(f"offsets {expected}..{first - 1} are missing and no gap was announced")
         if first < expected:
-            raise self._violation(f"offsets {first}..{min(last, expected - 1)} came twice")
+            raise self.violation(f"offsets {first}..{min(last, expected - 1)} came twice")
 
-    def _violation(self, what: str) -> AccountViolation:
+    def violation(self, what: str) -> AccountViolation:
+        """The error that says `what` is wrong, and where."""
         at = f"after offset {self.position.offset} of epoch {self.position.epoch!r}"
         return AccountViolation(ErrorCode.INTERNAL, f"{self._stream}: {what}, {at}. This is a fault of the gateway.")

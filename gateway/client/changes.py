@@ -46,7 +46,6 @@ class Watch(Feed):
         super().__init__(sub, f"{job}/{EVENTS}", "earliest")
         self.job = job
         self.asking = 0
-        self.over = False
         self._waiting: dict[int, list[asyncio.Future[Outcome]]] = {}
         self._outcomes: OrderedDict[int, Outcome] = OrderedDict()
 
@@ -68,7 +67,7 @@ class Watch(Feed):
             self._waiting.setdefault(accepted.revision, []).append(future)
         return future
 
-    async def hand_over(self, event: Publication | Gap) -> None:
+    def hand_over(self, event: Publication | Gap) -> None:
         """Read the events off a publication. Lost ones need no care: a later `applied` settles earlier revisions."""
         if isinstance(event, Publication):
             for row in event.rows:
@@ -104,12 +103,12 @@ class Watch(Feed):
 
     def end(self, reason: str) -> None:
         """The job is gone."""
-        self.over = True
+        super().end(reason)
         self._settle_all(_unknown(f"the job's events ended ({reason})"))
 
     def fail(self, error: RivuletError) -> None:
         """The connection is gone for good, or the gateway does not know the job any more."""
-        self.over = True
+        super().fail(error)
         self._settle_all(error)
 
 

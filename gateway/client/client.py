@@ -13,11 +13,11 @@ from gateway.client.address import DEFAULT_URL, Address
 from gateway.client.backoff import Backoff
 from gateway.client.changes import Change, Watch
 from gateway.client.connection import Connection, ConnectionState
+from gateway.client.options import FormatName, Options, OverflowName, changes, check_since
 from gateway.client.subscription import Subscription
 from gateway.protocol import frames
-from gateway.protocol.types import FunctionKind, JobInfo, JobState, Since, StopMode
+from gateway.protocol.types import Condition, FunctionKind, JobInfo, JobState, Since, StopMode
 
-DEFAULT_BUFFER = 256
 #: Jobs whose events stay subscribed to after their changes are settled, so that the next change need not ask again.
 IDLE_WATCHES = 8
 #: A little longer than the gateway itself waits for a worker.
@@ -50,17 +50,20 @@ class Client:
         url: str = DEFAULT_URL,
         token: str | None = None,
         *,
+        arrow: bool = False,
         reply_timeout_seconds: float = 10.0,
         on_state: Callable[[ConnectionState, str], None] = _ignore,
         on_push: Callable[[frames.Parameters | frames.Job], None] = _ignore,
     ) -> Client:
         """Prepare a client for the gateway at `url` (http, https, ws or wss); `async with` connects it.
 
-        `on_state` is told when the connection is live, lost (and why) or closed; `on_push` gets every `parameters` and
-        `job` frame about the jobs whose streams are subscribed to. Connecting raises `Unreachable`, or `RivuletError`
-        with code `UNAUTHENTICATED` or `FORBIDDEN`.
+        With `arrow` publications come as Arrow tables (`publication.table`), not as JSON. `on_state` is told when the
+        connection is live, lost (and why) or closed; `on_push` gets every `parameters` and `job` frame about the jobs
+        whose streams are subscribed to. Connecting raises `Unreachable`, or `RivuletError` with code `UNAUTHENTICATED`
+        or `FORBIDDEN`.
         """
-        connection = Connection(Address.parse(url), token, Backoff(), on_state, on_push)
+        subprotocol = frames.SUBPROTOCOL_ARROW if arrow else frames.SUBPROTOCOL_JSON
+        connection = Connection(Address.parse(url), token, subprotocol, Backoff(), on_state, on_push)
         return cls(connection, reply_timeout_seconds)
 
     async def __aenter__(self) -> Self:
@@ -86,15 +89,35 @@ class Client:
 
     # ---- streams ----
 
-    def subscribe(self, stream: str, *, since: Since = "latest", buffer: int = DEFAULT_BUFFER) -> Subscription:
+    def subscribe(
+        self,
+        stream: str,
+        *,
+        since: Since = "latest",
+        credit: int | None = None,
+        overflow: OverflowName | None = None,
+        where: Iterable[Condition] = (),
+        select: Iterable[str] | None = None,
+        every_ms: int = 0,
+        format: FormatName = "rows",  # noqa: A002 - the name on the wire
+        key: Iterable[str] | None = None,
+    ) -> Subscription:
         """Subscribe to `<job>/<output>` (or to `<job>` where it has one output) in `async with`.
 
         `since`: `latest` (what comes from now on), `earliest` (all that is retained), or the `position` of the last
-        event that was dealt with. `buffer`: how many events may wait here before the socket is read no further.
+        event that was dealt with.
+
+        `credit`: how many publications may wait here for the consumer; more are granted as it takes them. None: 256, or
+        16 where a newer one stands for the older. 0: none but those that `request` asks for.
+
+        `overflow`: what becomes of publications meanwhile; None: the default of the output's mode. `where`: conditions
+        `(column, operator, value)`, all of which must hold. `select`: the columns. `every_ms`: at most one publication
+        in so many milliseconds. `key`: the columns by which `conflate` merges.
+
+        Raises `ValueError` or `TypeError` for what no gateway would take.
         """
-        if buffer < 1:
-            raise ValueError(f"buffer must be at least 1, not {buffer}")
-        return Subscription(self._connection, self._connection.number(), stream, since, buffer)
+        options = Options(**changes(overflow, format, where, select, every_ms, key))
+        return Subscription(self._connection, self._connection.number(), stream, check_since(since), credit, options)
 
     # ---- jobs ----
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, DecodeError
 from websockets.asyncio.client import ClientConnection
@@ -15,11 +15,12 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.client.account import AccountViolation
 from gateway.client.address import Address
+from gateway.client.arrow import read_publication
 from gateway.client.backoff import Backoff
+from gateway.client.demand import Grants
 from gateway.client.dial import closed_by_gateway, dial
 from gateway.client.exchange import Exchange, error_of
 from gateway.client.feed import Feed
-from gateway.client.subscription import Subscription
 from gateway.protocol import frames
 from gateway.protocol.codec import decode_from_gateway, encode
 from gateway.protocol.codes import ErrorCode, may_reconnect
@@ -53,6 +54,7 @@ class Connection:
         self,
         address: Address,
         token: str | None,
+        subprotocol: str,
         backoff: Backoff,
         on_state: Callable[[ConnectionState, str], None],
         on_push: Callable[[Push], None],
@@ -61,6 +63,7 @@ class Connection:
         self.state = ConnectionState.CONNECTING
         self._address = address
         self._token = token
+        self._subprotocol = subprotocol
         self._backoff = backoff
         self._on_state = on_state
         self._on_push = on_push
@@ -69,14 +72,14 @@ class Connection:
         self._socket: ClientConnection | None = None
         self._changed = asyncio.Event()
         self._failure: RivuletError | None = None
-        self._held_by: Feed | None = None
+        self._grants = Grants(self._grant)
         self._task: asyncio.Task[None] | None = None
 
     # ---- coming and going ----
 
     async def start(self) -> None:
         """Connect. Raises `Unreachable`, or `RivuletError` where the gateway refuses."""
-        socket, welcome = await dial(self._address, self._token)
+        socket, welcome = await dial(self._address, self._token, self._subprotocol)
         self._go_live(socket, welcome)
         self._task = asyncio.create_task(self._run(socket, welcome), name="rivulet client")
 
@@ -115,7 +118,7 @@ class Connection:
         while True:
             await asyncio.sleep(self._backoff.next_seconds())
             try:
-                return await dial(self._address, self._token)
+                return await dial(self._address, self._token, self._subprotocol)
             except RivuletError as error:
                 if not error.code.value.retry:
                     raise
@@ -131,7 +134,9 @@ class Connection:
         self._enter(ConnectionState.LIVE)
 
     def _lose(self, why: str) -> None:
-        self._socket = self._held_by = None
+        self._socket = None
+        for feed in self._feeds.values():
+            feed.lose()
         self._exchange.lost(why)
 
     def _finish(self, error: RivuletError) -> None:
@@ -149,6 +154,7 @@ class Connection:
         """Read until the socket closes."""
         helpers = [
             asyncio.create_task(self._heartbeat(socket, welcome.heartbeat_s), name="rivulet heartbeat"),
+            asyncio.create_task(self._grants.run(welcome.limits.max_commands_per_second), name="rivulet grants"),
             *(
                 asyncio.create_task(self._resubscribe(feed), name=f"rivulet resubscribe {feed.stream}")
                 for feed in self._feeds.values()
@@ -157,7 +163,7 @@ class Connection:
         ]
         try:
             while True:
-                await self._dispatch(await socket.recv())
+                self._dispatch(await socket.recv())
         except ConnectionClosed:
             return
         finally:
@@ -165,19 +171,25 @@ class Connection:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
 
-    async def _dispatch(self, data: str | bytes) -> None:
+    def _dispatch(self, data: str | bytes) -> None:
         try:
+            if isinstance(data, bytes):
+                self._take(*read_publication(data))
+                return
             frame = decode_from_gateway(data)
         except DecodeError as fault:
             raise RivuletError(ErrorCode.INTERNAL, f"the gateway sent a frame that cannot be read: {fault}") from None
         match frame:
             case frames.Publication() | frames.Gap():
-                await self._take(frame)
+                self._take(frame)
             case frames.Reply() | frames.Error():
                 self._reply(frame)
             case frames.SubscriptionEnded():
                 if feed := self._feeds.pop(frame.sub, None):
                     feed.end(frame.reason)
+            case frames.SubscriptionDegraded():
+                if feed := self._feeds.get(frame.sub):
+                    feed.degrade(frame)
             case frames.Parameters() | frames.Job():
                 self._on_push(frame)
             case frames.Drain():
@@ -186,17 +198,19 @@ class Connection:
             case _:  # a frame of a later release
                 pass
 
-    async def _take(self, frame: frames.Publication | frames.Gap) -> None:
+    def _take(self, frame: frames.Publication | frames.Gap, table: Any = None) -> None:
         feed = self._feeds.get(frame.sub)
         if feed is None:  # unsubscribed meanwhile
             return
-        self._held_by = feed
         try:
-            await feed.take(frame)
+            feed.take(frame, table)
         except AccountViolation as violation:
-            del self._feeds[frame.sub]
-            feed.fail(violation)
-        self._held_by = None
+            self._drop(feed, violation)
+
+    def _drop(self, feed: Feed, violation: AccountViolation) -> None:
+        """What cannot be relied on is not gone on with."""
+        del self._feeds[feed.sub]
+        feed.fail(violation)
 
     def _reply(self, frame: frames.Reply | frames.Error) -> None:
         # Here and not where the reply is awaited: what follows in the socket belongs to the subscription already.
@@ -204,21 +218,21 @@ class Connection:
             try:
                 feed.begin(frame)
             except AccountViolation as violation:
-                del self._feeds[frame.sub]
-                feed.fail(violation)
+                self._drop(feed, violation)
+            else:
+                self.grant(feed)
         if not self._exchange.answered(frame) and isinstance(frame, frames.Error) and frame.id is UNSET:
             _log.warning("the gateway reports an error: %s", error_of(frame))
 
     async def _heartbeat(self, socket: ClientConnection, every_seconds: float) -> None:
-        """Find out when nobody is there any more. Says nothing while we ourselves do not read."""
+        """Find out when nobody is there any more."""
         while True:
             await asyncio.sleep(every_seconds)
             try:
                 await asyncio.wait_for(await socket.ping(), every_seconds)
             except TimeoutError:
-                if self._held_by is None:
-                    socket.transport.abort()
-                    return
+                socket.transport.abort()
+                return
             except ConnectionClosed:
                 return
 
@@ -259,10 +273,38 @@ class Connection:
 
     async def close(self, feed: Feed) -> None:
         """Unsubscribe; what is still on its way is passed over."""
-        if self._feeds.pop(feed.sub, None) and self._socket is not None:
-            # With an id that nobody waits for: whatever the answer, there is nothing to do. A new socket is without it.
-            with suppress(ConnectionClosed):
-                await self._socket.send(encode(frames.Unsubscribe(id=self.number(), sub=feed.sub)), text=True)
+        if self._feeds.pop(feed.sub, None):
+            await self._tell(frames.Unsubscribe(id=self.number(), sub=feed.sub))
+
+    async def resubscribe(self, feed: Feed, given: dict[str, Any], timeout_seconds: float = 10.0) -> frames.Subscribed:
+        """Change a subscription in place, on a socket that knows of it. Raises what `ask` raises."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await feed.settled.wait()
+        except TimeoutError:
+            raise RivuletError(ErrorCode.TIMED_OUT, f"{feed.stream} is not back within {timeout_seconds:g} s") from None
+        if feed.over:
+            raise RivuletError(ErrorCode.NOT_FOUND, f"the subscription to {feed.stream} is over")
+        return await self.ask(
+            lambda number: frames.Resubscribe(id=number, sub=feed.sub, **given), frames.Subscribed, timeout_seconds
+        )
+
+    def grant(self, feed: Feed) -> None:
+        """Let the gateway know of a feed's demand, when it is time."""
+        if feed.demand is not None and feed.demand.due:
+            self._grants.due(feed.sub)
+
+    async def _grant(self, sub: int) -> None:
+        feed = self._feeds.get(sub)
+        # One that is not settled has its demand in the `subscribe` that is to come.
+        if feed is not None and feed.demand is not None and feed.settled.is_set() and (n := feed.demand.grant()):
+            await self._tell(frames.Request(id=self.number(), sub=sub, n=n))
+
+    async def _tell(self, command: frames.Command) -> None:
+        """Send a command whose answer nobody waits for: whatever it is, there is nothing to do."""
+        if self._socket is not None:
+            with suppress(ConnectionClosed):  # a new socket begins anew
+                await self._socket.send(encode(command), text=True)
 
     async def ask(self, make: Callable[[int], frames.Command], reply: type[R], timeout_seconds: float = 10.0) -> R:
         """Wait for a connection, send a command, and wait for its reply, of type `reply`.
@@ -274,7 +316,8 @@ class Connection:
             async with asyncio.timeout(timeout_seconds):
                 return await self._exchange.ask(await self._live(), make, reply)
         except TimeoutError:
-            raise RivuletError(ErrorCode.TIMED_OUT, self._why_no_reply(timeout_seconds)) from None
+            why = "" if self._socket else ": there is no connection to the gateway at the moment"
+            raise RivuletError(ErrorCode.TIMED_OUT, f"no reply within {timeout_seconds:g} s{why}") from None
 
     async def _live(self) -> ClientConnection:
         while self._socket is None:
@@ -283,13 +326,3 @@ class Connection:
             self._changed.clear()
             await self._changed.wait()
         return self._socket
-
-    def _why_no_reply(self, timeout_seconds: float) -> str:
-        why = f"no reply within {timeout_seconds:g} s"
-        held = self._held_by
-        if isinstance(held, Subscription) and held.full:
-            return (
-                f"{why}: the buffer of the subscription to {held.stream} is full and nothing more is read. "
-                "Iterate over it in a task of its own, or give it a larger `buffer`."
-            )
-        return why if self._socket else f"{why}: there is no connection to the gateway at the moment"

@@ -41,19 +41,21 @@ class Unreachable(RivuletError):
         super().__init__(ErrorCode.UNAVAILABLE, f"no gateway answers at {address.http}: {why}")
 
 
-async def dial(address: Address, token: str | None) -> tuple[ClientConnection, frames.Welcome]:
-    """Open a socket and wait for its welcome.
+async def dial(
+    address: Address, token: str | None, subprotocol: str = frames.SUBPROTOCOL_JSON
+) -> tuple[ClientConnection, frames.Welcome]:
+    """Open a socket that speaks `subprotocol`, and wait for its welcome.
 
     Raises `Unreachable`, or `RivuletError`: `UNAUTHENTICATED`, `FORBIDDEN`, or what else the gateway refused with.
     """
     try:
         socket = await connect(
             address.websocket,
-            subprotocols=[Subprotocol(frames.SUBPROTOCOL_JSON)],
+            subprotocols=[Subprotocol(subprotocol)],
             additional_headers={"Authorization": f"Bearer {token}"} if token else None,
             open_timeout=OPEN_TIMEOUT_SECONDS,
             close_timeout=CLOSE_TIMEOUT_SECONDS,
-            ping_interval=None,  # our own heartbeat knows when we do not read on purpose
+            ping_interval=None,  # our own heartbeat goes at the gateway's pace
             max_size=MAX_FRAME_BYTES,
             proxy=None if address.loopback else True,
         )

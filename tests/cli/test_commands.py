@@ -52,7 +52,8 @@ def test_set_waits_until_the_change_is_applied(demo: Demo) -> None:
     assert demo.rivulet("get", "host_metrics", "threshold").stdout == "2.5\n"
 
     # The stream itself tells the same: the batch named is the first one computed under the revision.
-    tailed = demo.rivulet("tail", "host_metrics/metrics", "--since", "earliest", "--count", str(change["batch"] + 1))
+    words = ("--since", "earliest", "--overflow", "drop_oldest", "--count", str(change["batch"] + 1))
+    tailed = demo.rivulet("tail", "host_metrics/metrics", *words)
     revisions = {line["batch"]: line["revision"] for line in map(json.loads, tailed.stdout.splitlines())}
     assert revisions[change["batch"]] == change["revision"]
     assert all(revision < change["revision"] for batch, revision in revisions.items() if batch < change["batch"])
@@ -97,8 +98,48 @@ def test_tail_gives_a_json_line_for_each_publication(demo: Demo) -> None:
     assert "memory" in {row["kind"] for row in first["rows"]}
     # From a position, what followed it comes first.
     since = f"{first['epoch']}:{first['offset']}"
-    again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since)
+    one_by_one = ("--overflow", "drop_oldest")
+    again = demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since, *one_by_one)
     assert json.loads(again.stdout) == second
+    # By default what waited comes as one: in update mode the newest row for every key.
+    merged = json.loads(demo.rivulet("tail", "host_metrics/metrics", "--count", "1", "--since", since).stdout)
+    assert merged.get("from", merged["offset"]) == second["offset"]
+
+
+def test_tail_takes_conditions_columns_and_a_pace(demo: Demo) -> None:
+    words = ("--where", "kind=memory", "--select", "metric,kind", "--every", "200ms", "--overflow", "drop_oldest")
+    tailed = demo.rivulet("tail", "host_metrics/metrics", "--since", "earliest", "--count", "2", *words)
+    assert tailed.returncode == Exit.OK, tailed.stderr
+    lines = [json.loads(line) for line in tailed.stdout.splitlines()]
+    assert {row["kind"] for line in lines for row in line["rows"]} == {"memory"}
+    assert all(list(row) == ["metric", "kind"] for line in lines for row in line["rows"])
+    assert lines[0]["rows_in"] > len(lines[0]["rows"])
+    unknown = demo.rivulet("tail", "host_metrics/metrics", "--where", "kynd=memory")
+    assert unknown.returncode == Exit.FAILED
+    assert "where[0][0]" in unknown.stderr
+    wrong = demo.rivulet("tail", "host_metrics/metrics", "--where", "memory")
+    assert wrong.returncode == Exit.USAGE
+    assert "cpu>90" in wrong.stderr
+
+
+def test_conformance_of_a_gateway_with_spark(demo: Demo) -> None:
+    """gateway.cli.conformance, and what it leaves as it was."""
+    before = demo.rivulet("jobs", "--json").stdout
+    tried = demo.rivulet("conformance", demo.url, timeout=180)
+    assert tried.returncode == Exit.OK, tried.stdout + tried.stderr
+    assert "welcome-first" in tried.stdout
+    assert " pass" in tried.stderr
+    assert [job["id"] for job in json.loads(before)] == [
+        job["id"] for job in json.loads(demo.rivulet("jobs", "--json").stdout)
+    ]
+    some = demo.rivulet("conformance", demo.url, "--only", "credit-adds", "--json")
+    assert [(each["id"], each["result"]) for each in json.loads(some.stdout)] == [("credit-adds-up", "pass")]
+    failed = demo.rivulet("conformance", demo.url, "--stream", "nothing/of-this-name", "--only", "credit-zero")
+    assert failed.returncode == Exit.FAILED
+    assert "was refused" in failed.stdout
+    wrong = demo.rivulet("conformance", demo.url, "--only", "nothing")
+    assert wrong.returncode == Exit.USAGE
+    assert "credit-zero" in wrong.stderr
 
 
 def test_tail_on_a_terminal_is_a_table(demo: Demo) -> None:

@@ -85,11 +85,14 @@ def test_events_as_lines() -> None:
         offset=6,
         revision=2,
         batch=9,
-        rows=[],
+        content=[],
+        revision_from=1,
+        rows_in=3,
         published_at=NOW,
         received_at=NOW,
     )
-    assert line_of(event)["from"] == 5
+    line = line_of(event)
+    assert (line["from"], line["revision_from"], line["rows_in"]) == (5, 1, 3)
     assert footer(event) == "batch 9 · revision 2 · offset 6 · 0 ms behind"
 
 

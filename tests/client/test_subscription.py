@@ -75,32 +75,9 @@ async def test_a_lost_connection_is_made_again_and_nothing_is_missed_or_repeated
         assert offsets(await take(subscription, 4)) == [2, 3, 4, 5]
 
 
-async def test_a_slow_consumer_holds_back_the_socket_and_loses_nothing(
-    client: Client, worker: WorkerPeer, job: str
-) -> None:
-    async with client.subscribe("feed", buffer=2) as subscription:
-        for n in range(1, 101):
-            await worker.publish_and_wait(job, rows(n))
-        assert subscription.full
-        assert offsets(await take(subscription, 100)) == list(range(1, 101))
-
-
-async def test_waiting_for_a_reply_behind_a_full_buffer_says_so(
-    gateway: RunningGateway, worker: WorkerPeer, client: Client, job: str
-) -> None:
-    async with Client.connect(gateway.url, reply_timeout_seconds=0.5) as impatient:
-        async with impatient.subscribe("feed", buffer=1):
-            for n in range(1, 5):
-                await worker.publish_and_wait(job, rows(n))
-            with pytest.raises(RivuletError, match="the buffer of the subscription to feed is full") as late:
-                await ping_until_it_fails(impatient)
-            assert late.value.code is ErrorCode.TIMED_OUT
-        assert await impatient.ping() >= 0
-
-
 async def test_leaving_one_subscription_leaves_the_others(client: Client, worker: WorkerPeer, job: str) -> None:
     async with client.subscribe("feed") as stays:
-        async with client.subscribe("feed", buffer=1) as goes:
+        async with client.subscribe("feed", credit=1) as goes:
             for n in range(1, 4):
                 await worker.publish_and_wait(job, rows(n))
             await take(goes, 1)
@@ -172,16 +149,6 @@ async def test_the_end_of_a_stream_ends_the_iteration(scripted: ScriptedGateway)
             events = [event async for event in subscription]
     assert offsets(events) == [1]
     assert subscription.ended == "the job was forgotten"
-
-
-def test_a_buffer_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Client.connect("http://127.0.0.1:1").subscribe("a", buffer=0)
-
-
-async def ping_until_it_fails(client: Client) -> None:
-    while True:
-        await client.ping()
 
 
 def abort_all(gateway: RunningGateway) -> None:
