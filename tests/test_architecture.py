@@ -57,7 +57,9 @@ def files(*folders: str) -> Iterator[Path]:
 
 
 def ours() -> list[Path]:
-    at_root = [path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix in TEXT]
+    at_root = [
+        path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix in TEXT and path.name != ".git"
+    ]
     return [*at_root, *files("gateway", "streams", "web", "tests", "docs", ".ci")]
 
 
