@@ -97,11 +97,12 @@ class Cohort:
         frames: list[bytes] = []
         size = publications = rows = merged = gaps = 0
         while self._pending and size < FLUSH_BYTES:
-            item = self._pending.popleft()
-            self.position = item.position
+            item = self._pending[0]
             if self.members:
                 frames.append(self.frame(item))
                 size += len(frames[-1])
+            self._pending.popleft()
+            self.position = item.position
             if isinstance(item, Hole):
                 gaps += 1
             else:

@@ -115,6 +115,13 @@ class Subscribing:
         return subscription
 
     def _attach(self, subscription: Subscription) -> None:
+        cohort = self._cohort_of(subscription)
+        self.turn.flush(cohort)  # so that one that begins at the newest is in step at once
+        if self._cohorts.get(cohort.key) is not cohort:  # it could not go on, and is gone with all who were in it
+            cohort = self._cohort_of(subscription)
+        subscription.attach(cohort)
+
+    def _cohort_of(self, subscription: Subscription) -> Cohort:
         options, _, _, view = subscription.terms
         stream = subscription.stream
         pipeline = self._pipelines.get((stream, view))
@@ -125,8 +132,7 @@ class Subscribing:
         cohort = self._cohorts.get(key)
         if cohort is None:
             cohort = self._cohorts[key] = Cohort(key, self)
-        cohort.flush()  # so that one that begins at the newest is in step at once
-        subscription.attach(cohort)
+        return cohort
 
     def _idle(self, stream: Stream, view: View) -> None:
         self._pipelines.pop((stream, view), None)

@@ -56,7 +56,7 @@ class Turn:
         cohorts, self._cohorts = self._cohorts, {}
         waiting = iter(cohorts)
         for cohort in waiting:
-            if self._flush(cohort):
+            if self.flush(cohort):
                 self.add_cohort(cohort)
             if self.over:
                 break
@@ -64,14 +64,15 @@ class Turn:
             self.add_cohort(cohort)
         sessions, self._sessions = self._sessions, []
         for session in sessions:
-            self._flush(session)
+            self.flush(session)
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._soon(self.run)
 
-    def _flush(self, each: Flushable) -> bool:
+    def flush(self, each: Flushable) -> bool:
+        """Flush one now, and end it where that raises; True where some is left."""
         try:
             return each.flush()
         except Exception as fault:  # noqa: BLE001 - whatever went wrong with one, the others are served all the same

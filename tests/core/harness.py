@@ -138,7 +138,9 @@ class Client:
 class Bench:
     """A gateway, its loop, and a stream `$test` with the columns `k` and `v`."""
 
-    def __init__(self, *, retention: Retention | None = None, block_seconds: float = 30.0, **rules: Any) -> None:
+    def __init__(
+        self, *, retention: Retention | None = None, block_seconds: float = 30.0, log_faults: bool = False, **rules: Any
+    ) -> None:
         self.loop = Loop()
         ids = iter(f"id{n}" for n in range(1_000_000))
         self.log: list[str] = []
@@ -153,7 +155,7 @@ class Bench:
             new_id=lambda: next(ids),
             wall=self.loop.wall,
             clock=self.loop.clock,
-            log=lambda event, **facts: pytest.fail(f"{event} {facts}"),
+            log=lambda event, **facts: self.log.append(event) if log_faults else pytest.fail(f"{event} {facts}"),
             soon=self.loop.soon,
             later=self.loop.later,
         )

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core import publication
 from gateway.core.stream import Retention, Stream
+from gateway.protocol.types import Format
 from tests.core.harness import Bench, Client
 
 
@@ -362,3 +364,29 @@ def test_what_was_handed_over_and_what_not_is_counted_for_each() -> None:
     assert row["publications"] + row["dropped"] == 10
     assert row["credit"] == 102 - row["publications"]
     assert row["gaps"] == 1
+
+
+# ---- faults of our own ----
+
+
+def test_a_publication_that_cannot_be_encoded_ends_those_who_wanted_it_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(log_faults=True)
+    stream = bench.stream()
+    rows, columns, late = bench.client(), bench.client(), bench.client()
+    rows.ask("subscribe", sub=1, stream="$test")
+    columns.ask("subscribe", sub=1, stream="$test", format="columns")
+
+    def broken(_table: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(publication._ROWS, Format.ROWS, broken)
+    bench.publish(stream, [("a", 1)])
+    late.say("subscribe", id=1, sub=1, stream="$test")  # flushes the cohort that cannot go on
+    assert [frame["type"] for frame in late.read()] == ["subscribed"]
+    (ended,) = rows.read()
+    assert (ended["type"], ended["last_offset"]) == ("subscription_ended", 0)
+    assert "ZeroDivisionError" in ended["reason"]
+    assert [frame["columns"]["v"] for frame in columns.read()] == [[1]]
+    assert bench.log == ["flush_failed"]
