@@ -99,7 +99,12 @@ class Cohort:
         while self._pending and size < FLUSH_BYTES:
             item = self._pending[0]
             if self.members:
-                frames.append(self.frame(item))
+                try:
+                    frames.append(self.frame(item))
+                except Exception:
+                    if frames:
+                        break  # what is before it goes out first; in the next turn it raises again
+                    raise
                 size += len(frames[-1])
             self._pending.popleft()
             self.position = item.position

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from gateway.core import publication
+from gateway.core.arrow import table_rows_json
 from gateway.core.stream import Retention, Stream
 from gateway.protocol.types import Format
 from tests.core.harness import Bench, Client
@@ -369,7 +371,7 @@ def test_what_was_handed_over_and_what_not_is_counted_for_each() -> None:
 # ---- faults of our own ----
 
 
-def test_a_publication_that_cannot_be_encoded_ends_those_who_wanted_it_and_nobody_else(
+def test_a_publication_that_cannot_be_encoded_ends_its_cohort_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench(log_faults=True)
@@ -378,15 +380,18 @@ def test_a_publication_that_cannot_be_encoded_ends_those_who_wanted_it_and_nobod
     rows.ask("subscribe", sub=1, stream="$test")
     columns.ask("subscribe", sub=1, stream="$test", format="columns")
 
-    def broken(_table: object) -> bytes:
-        raise ZeroDivisionError
+    def broken(table: pa.Table) -> bytes:
+        if table["v"][0].as_py() == 2:
+            raise ZeroDivisionError
+        return table_rows_json(table)
 
     monkeypatch.setitem(publication._ROWS, Format.ROWS, broken)
-    bench.publish(stream, [("a", 1)])
-    late.say("subscribe", id=1, sub=1, stream="$test")  # flushes the cohort that cannot go on
-    assert [frame["type"] for frame in late.read()] == ["subscribed"]
-    (ended,) = rows.read()
-    assert (ended["type"], ended["last_offset"]) == ("subscription_ended", 0)
+    bench.publish(stream, [("a", 1)], [("a", 2)])
+    late.say("subscribe", id=1, sub=1, stream="$test")  # joins, and so finds out
+    assert [frame["type"] for frame in late.read()] == ["subscribed", "subscription_ended"]
+    first, ended = rows.read()
+    assert brief(first) == (1, 1, "a1")
+    assert (ended["type"], ended["last_offset"]) == ("subscription_ended", 1)
     assert "ZeroDivisionError" in ended["reason"]
-    assert [frame["columns"]["v"] for frame in columns.read()] == [[1]]
+    assert [frame["columns"]["v"] for frame in columns.read()] == [[1], [2]]
     assert bench.log == ["flush_failed"]
