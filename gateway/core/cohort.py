@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reactivex.abc import DisposableBase
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.core.subscribing import Subscribing
     from gateway.core.subscription import Subscription
 
+Write = Callable[[bytes], None]
 #: What is handed over in one turn; the rest follows in the next, for those that still have room.
 FLUSH_BYTES: Final = 256 * 1024
 
@@ -46,7 +48,8 @@ class Cohort:
         self.position: Position = key.pipeline.position
         #: What every member that has been in step since the beginning has been handed.
         self.tally = Tally()
-        self.members: dict[Subscription, None] = {}
+        #: In step; with the way to write to those that have the session for themselves (see `Session.direct`).
+        self.members: dict[Subscription, Write | None] = {}
         self.waiting: dict[Subscription, None] = {}
         self.behind: dict[Subscription, None] = {}
         self._around = around
@@ -120,16 +123,16 @@ class Cohort:
         publications = got.publications
         self.tally = self.tally + got
         fallen: list[Subscription] = []
-        for subscription in self.members:
+        for subscription, write in self.members.items():
+            if write is not None:  # for most, most of the time: what is looked at for each is what a delivery costs
+                write(data)
+                continue
             session: Session = subscription.session
             credit = subscription.credit
             if session.clear and (credit is None or credit >= publications):
                 if credit is not None:
                     subscription.credit = credit - publications
-                if session.touched or len(session.subscriptions) > 1:
-                    session.put(data)
-                else:  # nothing else has come up for it: the way through the end of the turn would cost as much again
-                    session.write(data)
+                session.put(data)
             else:
                 fallen.append(subscription)
         for subscription in fallen:

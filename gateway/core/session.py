@@ -77,16 +77,17 @@ class Session:
         "_gateway",
         "_pending",
         "_stalled",
+        "_touched",
         "clear",
         "close_code",
         "counters",
+        "direct",
         "encoding",
         "id",
         "machine",
         "principal",
         "rules",
         "subscriptions",
-        "touched",
         "wire",
         "write",
     )
@@ -106,8 +107,9 @@ class Session:
         #: Whether a subscription may hand something over now.
         self.clear = True
         self._stalled = False
-        #: Whether something is to be flushed at the end of the turn.
-        self.touched = False
+        #: Whether its one subscription may write at once: nothing waits for the end of the turn that must come before.
+        self.direct = False
+        self._touched = False
         self._control: list[bytes] = []
         self._control_bytes = 0
         self._data: list[bytes] = []
@@ -143,6 +145,7 @@ class Session:
     def paused(self) -> None:
         """The wire holds as much as it should."""
         self._stalled, self.clear = True, False
+        self._go_direct(on=False)
 
     def resumed(self) -> None:
         """The wire takes more."""
@@ -151,7 +154,7 @@ class Session:
 
     def flush(self) -> bool:
         """Write what has come up in this turn."""
-        self.touched = False
+        self._touched = False
         if self._stalled:
             return False
         if self._behind:
@@ -164,8 +167,8 @@ class Session:
             self.write(frames[0] if len(frames) == 1 else b"".join(frames))
         if self.close_code is not None:
             self.wire.close(self.close_code)
-        elif self._behind and not self._stalled:
-            self._touch()
+        else:
+            self._after_write()
         return False
 
     def fail(self, fault: Exception) -> None:
@@ -254,7 +257,7 @@ class Session:
         self._data_bytes += len(data)
         if self._data_bytes >= ROOM_BYTES:
             self.clear = False
-        if not self.touched:
+        if not self._touched:
             self._touch()
 
     def queue(self, subscription: Subscription) -> None:
@@ -278,9 +281,24 @@ class Session:
     # ---- inside ----
 
     def _touch(self) -> None:
-        if not self.touched:
-            self.touched = True
+        if not self._touched:
+            self._touched = True
+            self._go_direct(on=False)
             self._gateway.turn.add_session(self)
+
+    def _after_write(self) -> None:
+        if self._stalled:
+            return
+        if self._behind:
+            self._touch()
+        else:
+            self._go_direct(on=not self._touched and len(self.subscriptions) == 1)
+
+    def _go_direct(self, *, on: bool) -> None:
+        if on is not self.direct:
+            self.direct = on
+            for subscription in self.subscriptions.values():
+                subscription.go_direct(self.write if on else None)
 
     def _pump(self) -> None:
         """Let those that are behind hand over one item each in turn, while there is room and the turn lasts."""

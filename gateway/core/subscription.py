@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from gateway.core.cohort import Cohort
+from gateway.core.cohort import Cohort, Write
 from gateway.core.options import Terms
 from gateway.core.publication import Hole, Item, Publication
 from gateway.core.tally import Tally
@@ -100,7 +100,7 @@ class Subscription:
         cohort = self.cohort
         assert cohort is not None
         at = cohort.position
-        place = cohort.behind
+        place: dict[Subscription, None] | dict[Subscription, Write | None] = cohort.behind
         if self._position == at:
             place = cohort.members
         elif self._position.epoch == self.stream.epoch and (
@@ -109,12 +109,19 @@ class Subscription:
             place = cohort.waiting
         for other in (cohort.waiting, cohort.behind):
             other.pop(self, None)
-        place[self] = None
         if place is cohort.members:
+            cohort.members[self] = self.session.write if self.session.direct and self.credit is None else None
             self.machine.advance("caught_up")
             self._started, self._base = True, cohort.tally
-        elif place is cohort.behind and self.credit != 0:
+            return
+        place[self] = None
+        if place is cohort.behind and self.credit != 0:
             self.session.queue(self)
+
+    def go_direct(self, write: Write | None) -> None:
+        """Be written to at once from now on, while it is in step and has no need to count; None: no longer."""
+        if self._live and self.cohort is not None and self.credit is None:
+            self.cohort.members[self] = write
 
     def fell_behind(self, position: Position, missed: Tally) -> None:
         """The cohort has moved on from `position`, and could not hand over what it `missed`."""

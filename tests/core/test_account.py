@@ -274,7 +274,15 @@ class Account(RuleBasedStateMachine):
         sessions = self.bench.gateway.sessions.values()
         subscriptions = sum(len(session.subscriptions) for session in sessions)
         assert self.stream.subscribers == subscriptions
+        for session in sessions:
+            if session.direct:
+                assert session.clear
+                assert not session._touched
+                assert len(session.subscriptions) == 1
         subscribing = self.bench.gateway.subscribing
+        for cohort in subscribing._cohorts.values():
+            for subscription, write in cohort.members.items():
+                assert (write is not None) == (subscription.session.direct and subscription.credit is None)
         assert subscribing.cohorts <= subscriptions
         assert subscribing.pipelines <= subscribing.cohorts
         if not subscriptions:
