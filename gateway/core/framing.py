@@ -14,8 +14,11 @@ MIN_DEFLATED_BYTES = 128
 #: Above it compressing would hold the event loop for more than a millisecond or two.
 MAX_DEFLATED_BYTES = 256 * 1024
 _LEVEL = 1
+#: A window not much larger than the message loses nothing, and less has to be made and cleared for each: 2^(bits + 2)
+#: bytes, and 2^(level + 9) more. A peer that inflates with the whole window takes either.
 _WINDOW_BITS = 15
-#: 2^(5 + 9) bytes to hold and to clear for each message, at no loss on level 1.
+_SMALL_WINDOW_BITS = 12
+_SMALL_BYTES = 32 * 1024
 _MEMORY_LEVEL = 5
 #: What a sync flush ends with, and a message leaves out (RFC 7692, 7.2.1).
 _TAIL_BYTES = 4
@@ -46,7 +49,8 @@ def deflated_binary_frame(payload: bytes) -> bytes:
 
 def _deflated_frame(first: int, payload: bytes) -> bytes:
     if MIN_DEFLATED_BYTES <= len(payload) <= MAX_DEFLATED_BYTES:
-        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL)
+        bits = _SMALL_WINDOW_BITS if len(payload) <= _SMALL_BYTES else _WINDOW_BITS
+        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -bits, _MEMORY_LEVEL)
         squeezed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
         if len(squeezed) - _TAIL_BYTES < len(payload):
             return _head(first | _RSV1, len(squeezed) - _TAIL_BYTES) + squeezed[:-_TAIL_BYTES]
