@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.server.account_machine import LiveAccount
 
@@ -25,6 +25,7 @@ LiveAccount.TestCase.settings = settings(
     stateful_step_count=50,
     deadline=None,
     print_blob=True,
+    phases=[Phase.generate],
     database=None,
     suppress_health_check=list(HealthCheck),
 )
