@@ -21,8 +21,8 @@ def world_ended() -> Iterator[None]:
 
 # What comes when is up to the sockets, so no example can be told again with certainty: the blob says what was done.
 LiveAccount.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=50,
+    max_examples=15,
+    stateful_step_count=40,
     deadline=None,
     print_blob=True,
     phases=[Phase.generate],
