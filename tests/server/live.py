@@ -89,7 +89,10 @@ class Process:
         environment = {f"RIVULET_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         arguments = ["--port", str(self.port), "--workers", "0", "--data-dir", self.settings.data_dir]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-            [sys.executable, "-m", "gateway.cli", "serve", *arguments], env=environment, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "gateway.cli", "serve", *arguments],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         async with asyncio.timeout(60):
             while not await self._listens():
