@@ -347,9 +347,10 @@ class Client:
                         return
                     await self.socket.news.wait()
         except TimeoutError:
-            held = [(f.name, f.epoch, f.offset, vars(self.seen.get(sub, f))) for sub, f in self.feeds.items()]
-            for each in held:
-                each[3].pop("_log", 0), each[3].pop("log", 0)
+            held = [
+                (feed.name, feed.epoch, feed.offset, seen.epoch, seen.offset, seen.overflow, seen.credit, seen.options)
+                for feed, seen in ((self.feeds[sub], seen) for sub, seen in self.seen.items())
+            ]
             raise AssertionError(f"it did not come: {self._pending} {held}") from None
 
     async def settled(self) -> None:
