@@ -18,6 +18,8 @@ from gateway.protocol.types import Condition
 
 MAX_IN_VALUES = 1000
 MAX_PATTERN_LENGTH = 1000
+#: With more of them matching may take a hundred times as long, and all others wait meanwhile.
+MAX_PATTERN_WILDCARDS = 20
 
 #: Tells for every row of a column whether it passes; null counts as no.
 Predicate = Callable[[pa.ChunkedArray], pa.ChunkedArray]
@@ -96,6 +98,10 @@ def _like(of: pa.DataType, value: Any) -> Predicate:
         raise Unfit("[2]", "`like` takes a pattern as text: `%` stands for any text, `_` for one character")
     if len(value) > MAX_PATTERN_LENGTH:
         raise Unfit("[2]", f"a pattern has {MAX_PATTERN_LENGTH} characters at most, and this one {len(value)}")
+    wildcards = value.count("%") + value.count("_")
+    if wildcards > MAX_PATTERN_WILDCARDS:
+        detail = f"a pattern has {MAX_PATTERN_WILDCARDS} of `%` and `_` at most, and this one {wildcards}"
+        raise Unfit("[2]", detail)
     if (len(value) - len(value.rstrip("\\"))) % 2:
         raise Unfit("[2]", r"a pattern does not end in a single backslash: `\\` stands for one")
     try:

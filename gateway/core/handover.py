@@ -65,6 +65,12 @@ class Handover:
                 blocker.degrade(held)
             self.settle()
 
+    def release(self) -> None:
+        """What was waited for has gone with its epoch: acknowledge it, or it would hold up all that follows."""
+        waiting, self._waiting = self._waiting, deque()
+        for _, acknowledge, _ in waiting:
+            acknowledge()
+
     def forget(self) -> None:
         """The worker's link is gone: nobody waits for these acknowledgements."""
         self._waiting.clear()

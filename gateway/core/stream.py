@@ -187,6 +187,7 @@ class Stream:
     def _begin_epoch(self, epoch: str, offset: int) -> None:
         self.epoch, self.offset = epoch, offset
         self._history.clear()
+        self.handover.release()
         self._let_go = 0
         self.retained_bytes = 0
         self._tell(Hole(epoch, 1, offset, GapReason.EPOCH))

@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gateway.core.publication import Publication
 from gateway.core.stream import Retention
+from tests.account import Log, Seen
 from tests.core.harness import AT, Bench, Client, table
 
 ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=4)
@@ -29,99 +30,6 @@ OPTIONS = st.fixed_dictionaries(
         "credit": st.integers(0, 6),
     },
 )
-
-
-#: What was published: rows and revision, by epoch and offset.
-Log = dict[tuple[str, int], tuple[list[tuple[str, int]], int]]
-
-
-class Seen:
-    """What one subscription of one client has been sent, checked frame by frame against what was published."""
-
-    def __init__(self, log: Log, subscribed: dict[str, Any]) -> None:
-        self._log = log
-        self.options: dict[str, Any] = {}
-        self.epoch, self.offset = subscribed["epoch"], subscribed["offset"]
-        self.credit: int | None = None
-        self.overflow = subscribed["overflow"]
-        self.ended = False
-
-    def apply(self, options: dict[str, Any], subscribed: dict[str, Any]) -> None:
-        assert (subscribed["epoch"], subscribed["offset"]) == (self.epoch, self.offset)
-        self.options |= options
-        self.overflow = subscribed["overflow"]
-        if "credit" in options:
-            self.credit = options["credit"]
-
-    def take(self, frame: dict[str, Any]) -> None:
-        assert not self.ended
-        if frame["type"] == "subscription_ended":
-            assert frame["last_offset"] == self.offset
-            self.ended = True
-        elif frame["type"] == "gap":
-            self._gap(frame)
-        elif frame["type"] == "subscription_degraded":
-            assert self.overflow == "block"
-            self.overflow = frame["overflow"]
-        else:
-            self._publication(frame)
-
-    def _gap(self, frame: dict[str, Any]) -> None:
-        if frame["reason"] == "epoch":
-            assert frame["epoch"] != self.epoch
-            assert frame["from"] == 1
-        else:
-            assert (frame["epoch"], frame["from"]) == (self.epoch, self.offset + 1)
-            assert frame["to"] >= frame["from"]
-            if frame["reason"] == "overflow":
-                assert self.overflow not in ("block", "end")
-        self.epoch, self.offset = frame["epoch"], frame["to"]
-
-    def _publication(self, frame: dict[str, Any]) -> None:
-        first, last = frame.get("from", frame["offset"]), frame["offset"]
-        assert (frame["epoch"], first) == (self.epoch, self.offset + 1)
-        assert last >= first
-        self.offset = last
-        if self.credit is not None:
-            self.credit -= 1
-            assert self.credit >= 0
-        covered = [self._log[self.epoch, offset] for offset in range(first, last + 1)]
-        rows, rows_in = self._expected([rows for rows, _ in covered])
-        got = self._rows(frame)
-        assert got == rows
-        assert frame.get("rows_in", len(got)) == rows_in
-        assert frame["revision"] == covered[-1][1]
-        assert frame.get("revision_from", frame["revision"]) == min(revision for _, revision in covered)
-
-    def _rows(self, frame: dict[str, Any]) -> list[dict[str, Any]]:
-        if self.options.get("format") == "columns":
-            columns = frame["columns"]
-            return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        rows: list[dict[str, Any]] = frame["rows"]
-        return rows
-
-    def _expected(self, batches: list[list[tuple[str, int]]]) -> tuple[list[dict[str, Any]], int]:
-        kept = [[row for row in rows if all(self._holds(row, *each) for each in self._where)] for rows in batches]
-        if self.overflow == "latest":
-            merged = kept[-1]
-        elif self.overflow == "conflate" and sum(map(bool, kept)) > 1:
-            merged = list({k: (k, v) for rows in kept for k, v in rows}.values())
-        else:
-            merged = [row for rows in kept for row in rows]
-        names = self.options.get("select") or ["k", "v"]
-        return [{name: dict(zip("kv", row, strict=True))[name] for name in names} for row in merged], sum(
-            map(len, batches)
-        )
-
-    @property
-    def _where(self) -> list[list[Any]]:
-        where: list[list[Any]] = self.options.get("where") or []
-        return where
-
-    @staticmethod
-    def _holds(row: tuple[str, int], column: str, operator: str, value: Any) -> bool:
-        held = row["kv".index(column)]
-        return bool(held == value if operator == "=" else held > value)
 
 
 class Account(RuleBasedStateMachine):
@@ -148,7 +56,7 @@ class Account(RuleBasedStateMachine):
         stream = self.stream
         for rows in batches:
             offset = stream.offset + 1
-            self.log[stream.epoch, offset] = (rows, self.revision)
+            self.log[stream.epoch, offset] = (list(rows), self.revision)
             one = Publication(stream.epoch, offset, self.revision, offset, AT, table(rows), self.bench.loop.now)
             stream.publish(one)
             self.waiting += 1

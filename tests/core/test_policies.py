@@ -5,6 +5,7 @@ Exercises `gateway.core.options`, `gateway.core.pipeline`, `gateway.core.subscri
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +13,10 @@ import pytest
 
 from gateway.core import publication
 from gateway.core.arrow import table_rows_json
+from gateway.core.publication import Publication
 from gateway.core.stream import Retention, Stream
 from gateway.protocol.types import Format
-from tests.core.harness import Bench, Client
+from tests.core.harness import AT, Bench, Client, table
 
 
 def brief(frame: dict[str, Any]) -> tuple[Any, ...]:
@@ -395,3 +397,22 @@ def test_a_publication_that_cannot_be_encoded_ends_its_cohort_and_nobody_else(
     assert "ZeroDivisionError" in ended["reason"]
     assert [frame["columns"]["v"] for frame in columns.read()] == [[1], [2]]
     assert bench.log == ["flush_failed"]
+
+
+def test_a_new_epoch_does_not_wait_for_what_was_not_taken_of_the_old_one() -> None:
+    bench = Bench(block_seconds=2.0)
+    stream = bench.stream(allow_block=True)
+    client = bench.client()
+    client.ask("subscribe", sub=1, stream="$test", overflow="block", credit=0)
+    acknowledged: list[str] = []
+    for epoch in ("e", "e2"):
+        stream.publish(Publication(epoch, 1, 1, 1, AT, table([("a", 1)]), bench.loop.now))
+        stream.handover.when_done(stream.position, partial(acknowledged.append, epoch), bench.loop.now)
+        bench.loop.turn()
+    assert acknowledged == ["e"]
+    client.say("request", sub=1, n=5)
+    assert [frame["type"] for frame in client.read()] == ["gap", "publication"]
+    assert acknowledged == ["e", "e2"]
+    bench.loop.pass_seconds(5)
+    bench.gateway.hub.tick(bench.loop.now, 2.0)
+    assert client.read() == []

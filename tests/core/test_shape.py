@@ -226,6 +226,7 @@ SCHEMA = pa.schema(
         (("host", "like", 1), "[2]", "pattern"),
         (("host", "like", "x\\"), "[2]", "backslash"),
         (("host", "like", "x" * 1001), "[2]", "1000 characters at most"),
+        (("host", "like", "%x_" * 26), "[2]", "20 of `%` and `_` at most, and this one 52"),
         (("host", "in", "x"), "[2]", "a list"),
         (("host", "in", ["x", 1]), "[2][1]", "text"),
         (("host", "in", ["x", None]), "[2][1]", "text"),

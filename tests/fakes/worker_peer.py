@@ -145,6 +145,7 @@ class WorkerPeer:
         offset: int | None = None,
         slices: int = 1,
         slice_: int = 0,
+        schema: pa.Schema | None = None,
         **head: Any,
     ) -> int:
         """Publish rows; the offset follows the last one unless given."""
@@ -162,7 +163,9 @@ class WorkerPeer:
             "slices": slices,
             **head,
         }
-        body = ipc(pa.Table.from_pylist(rows, schema=None if rows else pa.schema([("id", pa.int64())])))
+        if schema is None and not rows:
+            schema = pa.schema([("id", pa.int64())])
+        body = ipc(pa.Table.from_pylist(rows, schema=schema))
         await self.send_raw(join_binary(encode(Head(**fields)), body))
         return at
 

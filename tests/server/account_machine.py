@@ -1,0 +1,437 @@
+"""The account rule over real sockets: a machine of random clients, worker kills and gateway restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, ClassVar
+
+import uvloop
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.account import Row, Seen
+from tests.server.live import COLUMNS, PATIENCE_SECONDS, Client, Feed, InProcess, Process, Worker
+
+#: What a publication carries matters less than that it differs: rows come from a number, which is quick to draw.
+SEEDS = st.integers(0, 1 << 24)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "overflow": st.sampled_from(["drop_oldest", "latest", "conflate", "end", "block"]),
+        "where": st.sampled_from([[], [["v", ">", 4]], [["k", "=", "a"]], [["v", ">", 100]]]),
+        "select": st.sampled_from([["k"], ["v", "k"], ["pad", "k"]]),
+        "every_ms": st.sampled_from([0, 0, 5, 20]),
+        "key": st.just(["k"]),
+        "format": st.sampled_from(["rows", "columns"]),
+        "credit": st.sampled_from([0, 1, 5, 30]),
+    },
+)
+PROTOCOLS = st.sampled_from([None, "rivulet.v1.json", "rivulet.v1.arrow"])
+NTH = st.integers(0, 7)
+SINCE = st.sampled_from(["latest", "earliest"])
+SUBSCRIPTIONS = st.lists(st.tuples(OPTIONS, NTH, SINCE), min_size=1, max_size=3)
+CLIENTS = st.lists(st.tuples(PROTOCOLS, st.booleans(), SUBSCRIPTIONS), min_size=1, max_size=4)
+
+
+def batches_of(seed: int, most: int = 5) -> list[list[list[Row]]]:
+    """Micro-batches of slices of rows `(k, v, length of pad)`; the padding of some fills a socket soon."""
+    made = random.Random(seed)
+
+    def rows() -> list[Row]:
+        pad = made.choice([0, 0, 0, 30_000])
+        return [(made.choice("abc"), made.randrange(10), pad) for _ in range(made.randrange(4))]
+
+    return [[rows() for _ in range(made.choice([1, 1, 1, 2, 3]))] for _ in range(made.randint(1, most))]
+
+
+class World:
+    """The gateway, its worker and two streams: kept from example to example, since they are slow to start."""
+
+    def __init__(self, host: type[InProcess | Process]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="rivulet-account-")
+        self.loop = uvloop.new_event_loop()
+        self.host = host(Path(self._folder.name) / "d")
+        self.broken = False
+        self.loop.run_until_complete(self._start())
+
+    async def _start(self) -> None:
+        await self.host.start()
+        self.worker = self._worker()
+        await self.worker.dial()
+        client = Client(None, deflate=False)
+        await client.connect(self.host.port)
+        replies: list[dict[str, Any]] = []
+        for name in ("one", "two"):
+            client.say(replies.append, type="run", function="feed", name=name)
+        await client.settled()
+        client.drop()
+        self.feeds = [Feed(reply["job"]["id"], reply["job"]["name"]) for reply in replies]
+        self.worker.feeds = {feed.job: feed for feed in self.feeds}
+
+    def _worker(self) -> Worker:
+        from gateway.local import link_secret, link_socket
+
+        settings = self.host.settings
+        return Worker(f"ws+unix://{link_socket(settings)}", link_secret(settings))
+
+    def close(self) -> None:
+        """Be done with it, whatever state it is in."""
+        self.loop.run_until_complete(self._close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+        self._folder.cleanup()
+
+    async def _close(self) -> None:
+        if self.worker.connected:
+            await self.worker.hang_up()
+        await self.host.kill()
+
+
+class LiveAccount(RuleBasedStateMachine):
+    """Clients that subscribe, change their minds, grant, stall, vanish and come back; a worker and a gateway die."""
+
+    host: ClassVar[type[InProcess | Process]] = InProcess
+    restart_at: ClassVar[int] = 22
+    counts: ClassVar[Counter[str]] = Counter()
+    world: ClassVar[World | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        cls = type(self)
+        if cls.world is None or cls.world.broken:
+            cls.end_world()
+            cls.world = World(cls.host)
+        self.on: World = cls.world
+        self.all: list[Client] = []
+
+    @classmethod
+    def end_world(cls) -> None:
+        """Stop the gateway and the worker."""
+        if cls.world is not None:
+            world, cls.world = cls.world, None
+            world.close()
+
+    def run(self, what: Coroutine[Any, Any, None]) -> None:
+        type(self).counts["steps"] += 1
+        try:
+            self.on.loop.run_until_complete(what)
+        except BaseException:
+            self.on.broken = True
+            raise
+
+    @initialize(kept=st.integers(1, 16), clients=CLIENTS)
+    def begin(self, kept: int, clients: list[tuple[str | None, bool, list[tuple[dict[str, Any], int, str]]]]) -> None:
+        """Numbering begins anew, so that examples do not depend on one another."""
+
+        async def begun() -> None:
+            for feed in self.on.feeds:
+                feed.log.clear()
+                feed.lost.clear()
+                feed.kept = kept
+                feed.begin_anew()
+                await self.on.worker.publish_batch(feed, feed.add([[("a", 1, 0)]]))
+            await self.acknowledged()
+
+        self.run(begun())
+        for subprotocol, deflate, subscriptions in clients:
+            self.connect(subprotocol, deflate)
+            for options, nth, since in subscriptions:
+                self.subscribe(len(self.all) - 1, options, nth, since)
+
+    async def acknowledged(self) -> None:
+        worker = self.on.worker
+        await worker.until(lambda: not any(map(worker.owes, self.on.feeds)))
+
+    # ---- the worker and the gateway ----
+
+    @rule(nth=NTH, seed=SEEDS, changed=st.booleans())
+    def publish(self, nth: int, seed: int, changed: bool) -> None:
+        feed = self.on.feeds[nth % 2]
+        feed.revision += changed
+
+        async def published() -> None:
+            for slices in batches_of(seed):
+                self.counts["publications"] += len(slices)
+                await self.on.worker.publish_batch(feed, feed.add(slices))
+
+        self.run(published())
+
+    @rule(nth=NTH, seed=SEEDS)
+    def publish_more(self, nth: int, seed: int) -> None:
+        self.publish(nth, seed, changed=False)
+
+    @rule(nth=NTH, seed=SEEDS, trouble=st.integers(0, 23))
+    def have_trouble(self, nth: int, seed: int, trouble: int) -> None:
+        """Once in a while, since it is slow, and too much of it leaves nothing else to see."""
+        feed = self.on.feeds[nth % 2]
+        if trouble == self.restart_at:
+            self.run(self._restart(feed, early=seed % 2 == 0))
+        elif trouble in (17, 18, 19):
+            slices = batches_of(seed, 1)[0] * 2
+            self.run(self._kill_link(feed, slices, cut=seed % (len(slices) + 1), again=seed % 3))
+        elif trouble == 20:
+            self.run(self._lose(feed, 1 + seed % 3))
+        elif trouble == 21:
+            self.run(self._begin_epoch(feed))
+        else:
+            self.publish(nth, seed, changed=True)
+
+    async def _lose(self, feed: Feed, skipped: int) -> None:
+        """The worker has lost some, and the gateway learns of it by the next."""
+        feed.skip(skipped)
+        await self.on.worker.publish_batch(feed, feed.add([[("b", 2, 0)]]))
+
+    async def _begin_epoch(self, feed: Feed) -> None:
+        self.counts["epochs"] += 1
+        feed.begin_anew()
+        await self.on.worker.publish_batch(feed, feed.add([[("c", 3, 0)]]))
+
+    async def _kill_link(self, feed: Feed, slices: list[list[Row]], cut: int, again: int) -> None:
+        """The link breaks in the middle of a batch; the worker is back at once, and sends it again."""
+        self.counts["links killed"] += 1
+        await self.on.worker.publish_batch(feed, feed.add(slices), cut)
+        await self.on.worker.hang_up()
+        await self.on.worker.come_back(again)
+
+    async def _restart(self, feed: Feed, *, early: bool) -> None:
+        """The gateway dies, and all sockets with it; the worker goes on, and fills a new one from its tails."""
+        self.counts["restarts"] += 1
+        world = self.on
+        await world.host.kill()
+        if world.worker.connected:
+            await world.worker.hang_up()
+        feed.add([[("a", 4, 0)]])  # made while there is no gateway
+        for client in self.all:
+            client.drop()
+        await world.host.start()
+        if early:  # before the worker is there
+            for client in self.all:
+                await self.resumed(client)
+        await world.worker.come_back()
+        for client in self.all:
+            if client.here:
+                self._resume(client, client.refused)
+                await client.settled()
+            else:
+                await self.resumed(client)
+
+    # ---- clients ----
+
+    def connect(self, subprotocol: str | None, deflate: bool) -> None:
+        client = Client(subprotocol, deflate=deflate)
+        self.all.append(client)
+        self.run(client.connect(self.on.host.port))
+
+    @rule(who=NTH, options=OPTIONS, nth=NTH, since=SINCE)
+    def subscribe(self, who: int, options: dict[str, Any], nth: int, since: str) -> None:
+        client = self.all[who % len(self.all)]
+        if client.here and len(client.feeds) < 8:
+            sub = max(client.feeds, default=0) + 1
+            client.feeds[sub] = self.on.feeds[nth % 2]
+            self._subscribe(client, sub, options, since)
+            self.run(self.answered(client))
+
+    def _subscribe(self, client: Client, sub: int, options: dict[str, Any], since: Any) -> None:
+        feed = client.feeds[sub]
+        earlier = client.seen.get(sub)
+
+        def replied(reply: dict[str, Any]) -> None:
+            if reply["type"] == "error":
+                self._refused(client, sub, options, reply)
+                return
+            if earlier is not None:
+                assert (reply["epoch"], reply["offset"]) == (earlier.epoch, earlier.offset)
+            seen = client.seen[sub] = Seen(feed.log, reply, COLUMNS, feed.lost)
+            seen.apply(options, reply)
+
+        client.say(replied, type="subscribe", sub=sub, stream=f"{feed.name}/rows", since=since, **options)
+
+    def _refused(self, client: Client, sub: int, options: dict[str, Any], reply: dict[str, Any]) -> None:
+        """Options may not fit; and right after a restart the worker may not be there yet."""
+        if reply["code"] in ("not_found", "unavailable"):
+            assert not self.on.worker.connected, reply
+            client.refused.add(sub)
+        else:
+            assert reply["path"] in ("$.key", "$.select", "$.format"), reply
+            if sub not in client.seen:
+                del client.feeds[sub]
+
+    @rule(who=NTH, options=OPTIONS, nth=NTH)
+    def resubscribe(self, who: int, options: dict[str, Any], nth: int) -> None:
+        client = self.all[who % len(self.all)]
+        sub = self._pick(client, nth)
+        if sub is not None:
+            self._resubscribe(client, sub, options)
+            self.run(self.answered(client))
+
+    def _resubscribe(self, client: Client, sub: int, options: dict[str, Any]) -> None:
+        def replied(reply: dict[str, Any]) -> None:
+            if reply["type"] == "subscribed":
+                client.seen[sub].apply(options, reply)
+            elif reply["code"] == "not_found":
+                client.must_end.add(sub)
+            else:
+                assert reply["path"] in ("$.key", "$.select", "$.format"), reply
+
+        client.say(replied, type="resubscribe", sub=sub, **options)
+
+    @rule(who=NTH, n=st.sampled_from([1, 5, 30]), nth=NTH)
+    def request(self, who: int, n: int, nth: int) -> None:
+        client = self.all[who % len(self.all)]
+        sub = self._pick(client, nth)
+        if sub is None:
+            return
+
+        def replied(reply: dict[str, Any]) -> None:
+            if reply["type"] == "error":
+                assert reply["code"] == "not_found", reply
+                client.must_end.add(sub)
+                return
+            seen = client.seen[sub]
+            if seen.credit is not None:
+                seen.credit += n
+                assert 0 <= reply["credit"] <= seen.credit  # it overtakes publications that have been counted
+            else:
+                assert reply["credit"] is None
+
+        client.say(replied, type="request", sub=sub, n=n)
+        self.run(self.answered(client))
+
+    @rule(who=NTH, nth=NTH)
+    def unsubscribe(self, who: int, nth: int) -> None:
+        client = self.all[who % len(self.all)]
+        sub = self._pick(client, nth)
+        if sub is None or sub < 3:
+            return
+
+        def replied(reply: dict[str, Any]) -> None:
+            assert reply["type"] == "unsubscribed" or reply["code"] == "not_found", reply
+            if reply["type"] == "error":
+                client.must_end.add(sub)
+                return
+            del client.seen[sub], client.feeds[sub]
+
+        client.say(replied, type="unsubscribe", sub=sub)
+        self.run(self.answered(client))
+
+    @rule(who=NTH, stalled=st.booleans())
+    def stall(self, who: int, stalled: bool) -> None:
+        client = self.all[who % len(self.all)]
+        if client.socket is not None:
+            client.socket.stall(stalled=stalled)
+        type(self).counts["steps"] += 1
+
+    @rule(who=NTH)
+    def read(self, who: int) -> None:
+        """Whatever was written before a pong has come with it."""
+        client = self.all[who % len(self.all)]
+        if client.reads:
+            client.say(lambda reply: None, type="ping")
+            self.run(client.settled())
+
+    @rule(who=NTH)
+    def read_to_the_end(self, who: int) -> None:
+        """One that has the credit gets all there is by itself, as soon as its pace allows."""
+        client = self.all[who % len(self.all)]
+        if not client.reads:
+            return
+        can = [
+            (client.feeds[sub], seen)
+            for sub, seen in client.seen.items()
+            if seen.credit is None and not seen.options.get("where") and not seen.ended
+        ]
+        self.run(client.until(lambda: all(self._at_end(feed, seen) for feed, seen in can)))
+
+    @staticmethod
+    def _at_end(feed: Feed, seen: Seen) -> bool:
+        return seen.ended or (seen.epoch, seen.offset) == (feed.epoch, feed.offset)
+
+    @rule(who=NTH, back=st.sampled_from([True, True, False]))
+    def vanish(self, who: int, back: bool) -> None:
+        """On a new socket each subscription goes on from its position, whatever the old one had in flight."""
+        client = self.all[who % len(self.all)]
+        client.drop()
+        if back:
+            self.run(self.resumed(client))
+
+    async def resumed(self, client: Client) -> None:
+        await client.connect(self.on.host.port)
+        self._resume(client, set(client.seen))
+        await client.settled()
+
+    def _resume(self, client: Client, subs: set[int]) -> None:
+        client.refused = set()
+        for sub in subs:
+            seen = client.seen[sub]
+            if not seen.ended and sub not in client.must_end:
+                options = {name: value for name, value in seen.options.items() if name != "credit"}
+                self._subscribe(client, sub, options, {"epoch": seen.epoch, "offset": seen.offset})
+
+    async def answered(self, client: Client) -> None:
+        """Wait for the replies, where they are read."""
+        if client.reads:
+            await client.settled()
+
+    @staticmethod
+    def _pick(client: Client, nth: int) -> int | None:
+        subs = [sub for sub, seen in client.seen.items() if not seen.ended]
+        return subs[nth % len(subs)] if subs and client.here else None
+
+    # ---- the end ----
+
+    def teardown(self) -> None:
+        """Whoever reads and has credit has everything in the end; the worker is owed nothing, and nothing is left."""
+        if self.on.broken:
+            type(self).end_world()
+            return
+        self.run(self._quiet())
+
+    async def _quiet(self) -> None:
+        for client in self.all:
+            if client.socket is not None:
+                client.socket.stall(stalled=False)
+        for client in self.all:
+            await self._reads_to_the_end(client)
+        await self.acknowledged()
+        for client in self.all:
+            self._count(client)
+            client.drop()
+        await self._nothing_left()
+
+    async def _reads_to_the_end(self, client: Client) -> None:
+        while True:  # until it has not been closed meanwhile for having read nothing earlier
+            if not client.here:
+                client.drop()
+                await self.resumed(client)
+            await client.settled()
+            if client.here:
+                for sub, seen in list(client.seen.items()):
+                    if not seen.ended:
+                        self._resubscribe(client, sub, {"credit": None, "where": [], "every_ms": 0})
+                await client.settled()
+            await client.until(lambda: all(self._at_end(client.feeds[sub], seen) for sub, seen in client.seen.items()))
+            if client.here:
+                assert all(client.seen[sub].ended for sub in client.must_end if sub in client.seen)
+                return
+
+    def _count(self, client: Client) -> None:
+        for seen in client.seen.values():
+            self.counts["deliveries"] += seen.publications
+            self.counts["gaps"] += seen.gaps
+
+    async def _nothing_left(self) -> None:
+        running = self.on.host.running
+        if running is None:
+            return
+        core = running.shell.gateway
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while core.sessions:  # noqa: ASYNC110 - turns of the loop that it shares with the gateway
+                await asyncio.sleep(0)
+        assert (core.subscribing.cohorts, core.subscribing.pipelines) == (0, 0)
+        for stream in core.hub:
+            assert (stream.subscribers, stream.listeners) == (0, 0), stream.name
