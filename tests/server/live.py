@@ -91,21 +91,15 @@ class Process:
         self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
             [sys.executable, "-m", "gateway.cli", "serve", *arguments],
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         async with asyncio.timeout(60):
-            while not await self._listens():
-                assert self._process.poll() is None, "the gateway did not start"
+            await asyncio.to_thread(self._until_it_listens, self._process)
 
-    async def _listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            return False
-        writer.close()
-        return True
+    def _until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        assert any(str(self.port).encode() in line for line in process.stdout), "the gateway did not start"
 
     async def kill(self) -> None:
         assert self._process is not None
