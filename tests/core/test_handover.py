@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gateway.core.publication import Publication
 from gateway.core.stream import Retention, Stream
 from tests.core.harness import AT, Bench, Client, table
