@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.types as pat
-from arro3.io import write_json
+from arro3.io import write_json, write_ndjson
 
 from gateway.protocol.types import Column
 
@@ -48,6 +48,14 @@ def table_ipc(table: pa.Table) -> bytes:
 def table_rows_json(table: pa.Table) -> bytes:
     """A table as a JSON array of row objects: nulls written out, times as RFC 3339 in UTC, NaN and infinity as null."""
     return _json(_for_json(table)) if table.num_columns else b"[]"
+
+
+def table_rows_ndjson(table: pa.Table) -> bytes:
+    """A table as a JSON object on a line for each row: see `table_rows_json`."""
+    out = io.BytesIO()
+    if table.num_columns:
+        write_ndjson(_for_json(table), out, explicit_nulls=True)
+    return out.getvalue()
 
 
 def table_columns_json(table: pa.Table) -> bytes:

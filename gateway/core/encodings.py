@@ -11,9 +11,11 @@ from gateway.core.cache import Cache
 from gateway.core.framing import binary_frame, deflated_binary_frame, deflated_text_frame, text_frame
 from gateway.core.publication import Hole, Publication
 from gateway.protocol.codec import encode, join_binary
+from gateway.protocol.frames import Drain, Subscribed
 from gateway.protocol.types import Format
 
 _encode = msgspec.json.Encoder().encode
+_drain: Final = msgspec.json.Decoder(Drain)
 
 
 class Encoding(Protocol):
@@ -69,13 +71,27 @@ class ArrowSocket(JsonSocket):
 
 
 class EventStream:
-    """Server-sent events (HTML Living Standard, 9.2): the frame is the data, its position the id."""
+    """Server-sent events (HTML Living Standard, 9.2): the frame is the data, its position the id.
+
+    `choose` picks a time to come back from a range of milliseconds, both ends included.
+    """
 
     formats: tuple[Format, ...] = (Format.ROWS, Format.COLUMNS)
 
+    def __init__(self, choose: Callable[[int, int], int]) -> None:
+        self._choose = choose
+
     def frame(self, payload: bytes) -> bytes:
-        """An event without an id."""
-        return b"event: %b\ndata: %b\n\n" % (_type_of(payload), payload)
+        """An event without an id; `drain` also sets the time after which the client comes back."""
+        name = _type_of(payload)
+        event = b"event: %b\ndata: %b\n\n" % (name, payload)
+        if name != b"drain":
+            return event
+        return b"retry: %d\n%b" % (self._choose(*_drain.decode(payload).reconnect_in_ms), event)
+
+    def subscribed(self, reply: Subscribed) -> bytes:
+        """An event whose id is where the subscription begins, so that who loses it at once misses nothing."""
+        return _event(b"subscribed", reply.epoch, reply.offset, encode(reply))
 
     def gap(self, hole: Hole, sub: int) -> bytes:
         """An event whose id is the position behind the gap."""
@@ -100,4 +116,3 @@ JSON: Final = JsonSocket(text_frame)
 JSON_DEFLATED: Final = JsonSocket(deflated_text_frame)
 ARROW: Final = ArrowSocket(text_frame, binary_frame)
 ARROW_DEFLATED: Final = ArrowSocket(deflated_text_frame, deflated_binary_frame)
-EVENTS: Final = EventStream()

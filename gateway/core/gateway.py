@@ -119,7 +119,7 @@ class Gateway:
 
     # ---- sessions ----
 
-    def connect(self, principal: Principal | None, wire: Wire) -> Session:
+    def connect(self, principal: Principal | None, wire: Wire, *, welcome: bool = True) -> Session:
         """A connection was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
         if len(self.sessions) >= self.rules.max_sessions:
             raise RivuletError(
@@ -128,7 +128,7 @@ class Gateway:
         session = Session(self._new_id(), self, self.rules.session, wire, self.clock())
         self.sessions[session.id] = session
         if principal is not None:
-            session.authenticate(principal)
+            session.authenticate(principal, welcome=welcome)
         return session
 
     def disconnect(self, session: Session) -> None:

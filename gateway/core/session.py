@@ -214,9 +214,9 @@ class Session:
 
     # ---- the gateway's side ----
 
-    def authenticate(self, principal: Principal) -> None:
+    def authenticate(self, principal: Principal, *, welcome: bool = True) -> None:
         """Take `principal` as the one who asks from now on; the first time, `welcome` says so."""
-        first = self.principal is None
+        first = welcome and self.principal is None
         self.principal = principal
         self.machine.advance("authenticate")
         if first:

@@ -100,6 +100,11 @@ class Stream:
         return self._history[-1] if self._history else None
 
     @property
+    def newest_batch(self) -> tuple[Publication, ...]:
+        """The publications of the newest micro-batch, where any is retained."""
+        return tuple(islice(self._history, max(0, len(self._history) - self._newest_batch), None))
+
+    @property
     def listeners(self) -> int:
         """How many listen."""
         return len(self._listeners)

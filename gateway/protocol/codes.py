@@ -43,6 +43,9 @@ class ErrorCode(Enum):
     METHOD_NOT_ALLOWED = ErrorRow(
         "This address does not take that method", 405, "Use one of the methods that the `Allow` header lists."
     )
+    NOT_ACCEPTABLE = ErrorRow(
+        "It cannot be had in a form that was asked for", 406, "Ask, by `Accept`, for a form that `detail` lists."
+    )
     CONFLICT = ErrorRow(
         "The state of things does not allow it",
         409,

@@ -15,6 +15,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from gateway.protocol.codec import explain
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
+from gateway.protocol.reading import (
+    ARROW_STREAM,
+    CSV,
+    EVENT_STREAM,
+    LAST_EVENT_ID,
+    NDJSON,
+    EventsQuery,
+    Latest,
+    LatestQuery,
+)
 from gateway.protocol.types import (
     ContextName,
     Fault,
@@ -111,8 +121,19 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     authentication: Annotated[Literal["none", "token"], Meta(description="whether the gateway asks for tokens")]
 
 
+class Header(NamedTuple):
+    """A header that a route reads or sends."""
+
+    name: str
+    description: str
+
+
 class Route(NamedTuple):
-    """One operation. `right` None means that nobody is asked who they are; `response` None means 204 or a document."""
+    """One operation. `right` None means that nobody is asked who they are.
+
+    `response` is what JSON is answered; `media_types` are the forms of an answer besides. Where there are neither, and
+    no document, it is 204. A `{name}` in `path` may have slashes. One that reads `If-None-Match` may answer 304.
+    """
 
     name: str
     method: Literal["GET", "POST"]
@@ -124,11 +145,14 @@ class Route(NamedTuple):
     response: type[Struct] | None = None
     document: str | None = None
     errors: tuple[ErrorCode, ...] = ()
+    media_types: tuple[str, ...] = ()
+    reads: tuple[Header, ...] = ()
+    sends: tuple[Header, ...] = ()
 
     @property
     def status(self) -> HTTPStatus:
         """The status of success."""
-        return HTTPStatus.OK if self.response or self.document else HTTPStatus.NO_CONTENT
+        return HTTPStatus.OK if self.response or self.document or self.media_types else HTTPStatus.NO_CONTENT
 
     @property
     def all_errors(self) -> tuple[ErrorCode, ...]:
@@ -155,6 +179,36 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("list_jobs", "GET", f"{API}/jobs", "The jobs", Right.READ, query=JobQuery, response=JobList),
     Route("list_functions", "GET", f"{API}/functions", "The functions", Right.READ, response=FunctionList),
     Route("list_streams", "GET", f"{API}/streams", "The streams", Right.READ, response=StreamList),
+    Route(
+        "get_events",
+        "GET",
+        f"{API}/streams/{{stream}}/events",
+        "The stream as server-sent events, until the client hangs up; `subscribe` for networks without WebSocket",
+        Right.READ,
+        query=EventsQuery,
+        media_types=(EVENT_STREAM,),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.NOT_ACCEPTABLE, ErrorCode.LIMIT_EXCEEDED, ErrorCode.UNAVAILABLE),
+        reads=(Header(LAST_EVENT_ID, "the position to go on from, `EPOCH:OFFSET`; it goes before `since`"),),
+    ),
+    Route(
+        "get_latest",
+        "GET",
+        f"{API}/streams/{{stream}}/latest",
+        "The newest micro-batch of the stream, in the form that `Accept` asks for",
+        Right.READ,
+        query=LatestQuery,
+        response=Latest,
+        media_types=(NDJSON, CSV, ARROW_STREAM),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.NOT_ACCEPTABLE),
+        reads=(Header("If-None-Match", "the `ETag` of what is there already"),),
+        sends=(
+            Header("Rivulet-Epoch", "its epoch"),
+            Header("Rivulet-Offset", "the newest offset that it covers"),
+            Header("Rivulet-Revision", "the revision of the parameters that it was computed with"),
+            Header("Rivulet-Batch", "Spark's number of the micro-batch"),
+            Header("ETag", "its position"),
+        ),
+    ),
     Route(
         "get_session",
         "GET",

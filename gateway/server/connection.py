@@ -22,7 +22,7 @@ log = structlog.get_logger("rivulet.socket")
 #: What may wait in memory before `paused`, and what is left of it when it ends.
 HIGH_WATER_BYTES = 64 * 1024
 LOW_WATER_BYTES = 16 * 1024
-_CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 _PING = b"\x89\x00"
 _ABNORMAL = 1006
 _MAX_REASON_BYTES = 123
@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """Write the parser's close frame, and after it no more; hang up where the peer has had its say."""
         self._state = _CLOSING
-        self._abort_at = self._sockets.clock() + _CLOSE_SECONDS
+        self._abort_at = self._sockets.clock() + CLOSE_SECONDS
         writes = self._parser.data_to_send()
         self._transport.write(b"".join(writes))
         if writes[-1] == SEND_EOF:

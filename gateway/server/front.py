@@ -92,7 +92,8 @@ class Front(asyncio.Protocol):
         self._sockets.young.discard(self)
 
     def _to_uvicorn(self) -> None:
-        self._http = http = _Http(**self._uvicorn)
+        # What answers without end must be able to end one who takes nothing, which ASGI knows no way to do.
+        self._http = http = _Http(**self._uvicorn | {"app_state": {"transport": self._transport}})
         if _END.search(self._buffer):
             self._sockets.young.discard(self)
         http.connection_made(self._transport)

@@ -16,6 +16,7 @@ from gateway.core.principal import Principal
 from gateway.protocol.codec import encode
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
+from gateway.protocol.reading import EVENT_STREAM, LAST_EVENT_ID, EventsQuery, LatestQuery, subscribe_command
 from gateway.protocol.rest import (
     JSON,
     ROUTES,
@@ -34,7 +35,10 @@ from gateway.protocol.rest import (
     read_query,
 )
 from gateway.protocol.types import Fault, Right
+from gateway.server.accept import preferred
 from gateway.server.assets import WEB
+from gateway.server.events import open_events
+from gateway.server.latest import latest_response
 from gateway.server.tokens import COOKIE_SECONDS
 
 if TYPE_CHECKING:
@@ -49,7 +53,9 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def routes() -> list[StarletteRoute]:
     """The routes of the table, each with its handler, its right checked before."""
     return [
-        StarletteRoute(row.path, _guarded(row, _HANDLERS.get(row.name, _document(row))), methods=_METHODS)
+        StarletteRoute(
+            row.path.replace("}", ":path}"), _guarded(row, _HANDLERS.get(row.name, _document(row))), methods=_METHODS
+        )
         for row in ROUTES
     ]
 
@@ -111,6 +117,19 @@ async def _streams(request: Request) -> Response:
     return _json(StreamList(_shell(request).gateway.streams()))
 
 
+async def _events(request: Request) -> Response:
+    preferred(request.headers.get("accept"), (EVENT_STREAM,))
+    query = read_query(EventsQuery, request.query_params.multi_items())
+    command = subscribe_command(request.path_params["stream"], query, request.headers.get(LAST_EVENT_ID))
+    return open_events(_shell(request), request, _identified(request), command)
+
+
+async def _latest(request: Request) -> Response:
+    query = read_query(LatestQuery, request.query_params.multi_items())
+    command = subscribe_command(request.path_params["stream"], query)
+    return await latest_response(_shell(request).gateway, request, command)
+
+
 async def _session(request: Request) -> Response:
     return _json(_session_info(request, _identified(request)))
 
@@ -148,6 +167,8 @@ _HANDLERS: dict[str, Handler] = {
     "list_jobs": _jobs,
     "list_functions": _functions,
     "list_streams": _streams,
+    "get_events": _events,
+    "get_latest": _latest,
     "get_session": _session,
     "login": _login,
     "logout": _logout,

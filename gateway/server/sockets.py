@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
 from starlette.requests import HTTPConnection
@@ -69,15 +69,25 @@ class Route(Struct, frozen=True):
     compression: bool = False
 
 
+class Open(Protocol):
+    """What stays open: a WebSocket, or a response without end. It calls `Sockets.forget` when it is gone."""
+
+    def tick(self, now: float) -> None:
+        """Notice what has not happened in time."""
+
+    def close(self, code: CloseCode) -> None:
+        """Be gone within a bounded time."""
+
+
 class Sockets:
-    """Every connection of the gateway, and those of whom it is not known yet what they are."""
+    """All that the gateway holds open, and those of whom it is not known yet what they are."""
 
     def __init__(self, clock: Callable[[], float], *, heartbeat_seconds: float, slow_seconds: float) -> None:
         self.clock = clock
         self.heartbeat_seconds = heartbeat_seconds
         self.slow_seconds = slow_seconds
         self.routes: dict[bytes, Route] = {}
-        self.open: set[Connection] = set()
+        self.open: set[Open] = set()
         self.young: set[Front] = set()
         #: Set by `close`: from then on nobody is let in.
         self.closing = False
@@ -103,8 +113,8 @@ class Sockets:
         if self.open:
             await self._gone.wait()
 
-    def forget(self, connection: Connection) -> None:
-        """A connection's socket is gone."""
+    def forget(self, connection: Open) -> None:
+        """It is gone."""
         self.open.discard(connection)
         if self.closing and not self.open:
             self._gone.set()

@@ -190,7 +190,7 @@ async def test_all_are_closed_when_the_gateway_stops_and_nobody_is_let_in(gatewa
 async def test_the_end_does_not_wait_for_those_who_do_not_answer(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.server.connection._CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.server.connection.CLOSE_SECONDS", 0.1)
     served = Served(gateway)
     async with wire(gateway) as client:
         await client.send([head("/echo")])

@@ -114,6 +114,12 @@ export const ERROR_CODES = table({
     "remedy": "Use one of the methods that the `Allow` header lists.",
     "retry": false
   },
+  "not_acceptable": {
+    "title": "It cannot be had in a form that was asked for",
+    "http_status": 406,
+    "remedy": "Ask, by `Accept`, for a form that `detail` lists.",
+    "retry": false
+  },
   "conflict": {
     "title": "The state of things does not allow it",
     "http_status": 409,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
@@ -58,7 +59,7 @@ def _operation(route: Route) -> Document:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(route.body)}}}
-    operation["responses"] = {str(route.status.value): _success(route), **_problems(route)}
+    operation["responses"] = {str(route.status.value): _success(route), **_not_modified(route), **_problems(route)}
     return operation
 
 
@@ -69,7 +70,16 @@ def _ref(kind: type[msgspec.Struct]) -> Document:
 def _parameters(route: Route) -> list[Document]:
     named = components([route.query], REF)
     properties: Document = named[route.query.__name__]["properties"]
-    return [_parameter(name, _inline(schema, named)) for name, schema in properties.items()]
+    in_path: list[Document] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    in_query = [_parameter(name, _inline(schema, named)) for name, schema in properties.items()]
+    in_header = [
+        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+        for name, description in route.reads
+    ]
+    return in_path + in_query + in_header
 
 
 def _parameter(name: str, schema: Document) -> Document:
@@ -88,9 +98,23 @@ def _inline(schema: Document, named: dict[str, Document]) -> Document:
 def _success(route: Route) -> Document:
     if route.document is not None:
         return {"description": "The document.", "content": {JSON: {"schema": {"type": "object"}}}}
-    if route.response is None:
+    content: Document = {JSON: {"schema": _ref(route.response)}} if route.response is not None else {}
+    content |= {media_type: {"schema": {"type": "string"}} for media_type in route.media_types}
+    if not content:
         return {"description": "Done."}
-    return {"description": first_line(route.response), "content": {JSON: {"schema": _ref(route.response)}}}
+    described = first_line(route.response) if route.response is not None else f"{route.summary}."
+    return {"description": described, **_headers(route), "content": content}
+
+
+def _headers(route: Route) -> Document:
+    sent = {name: {"description": description, "schema": {"type": "string"}} for name, description in route.sends}
+    return {"headers": sent} if sent else {}
+
+
+def _not_modified(route: Route) -> Document:
+    if not any(header.name == "If-None-Match" for header in route.reads):
+        return {}
+    return {str(HTTPStatus.NOT_MODIFIED.value): {"description": "Nothing newer.", **_headers(route)}}
 
 
 def _problems(route: Route) -> Document:
