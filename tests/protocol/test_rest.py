@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError, invalid_parameters
-from gateway.protocol.frames import ListJobs
+from gateway.protocol.frames import ListJobs, Subscribe
+from gateway.protocol.reading import EventsQuery, subscribe_command
 from gateway.protocol.rest import (
     ROUTES,
     JobQuery,
@@ -22,7 +23,7 @@ from gateway.protocol.rest import (
     read_body,
     read_query,
 )
-from gateway.protocol.types import Fault, FunctionKind, JobState, Right
+from gateway.protocol.types import Fault, Format, FunctionKind, JobState, Position, Right
 from tests.protocol.strategies import fault_of
 
 
@@ -33,7 +34,8 @@ def test_routes_differ() -> None:
 
 def test_nobody_is_asked_who_they_are_only_where_that_is_meant() -> None:
     guarded = {route.path for route in ROUTES if route.right is Right.READ}
-    assert guarded == {"/api/v1/jobs", "/api/v1/functions", "/api/v1/streams"}
+    lists = {"/api/v1/jobs", "/api/v1/functions", "/api/v1/streams"}
+    assert guarded == lists | {"/api/v1/streams/{stream}/events", "/api/v1/streams/{stream}/latest"}
 
 
 def test_what_asks_for_a_right_can_say_that_it_is_missing() -> None:
@@ -51,6 +53,35 @@ def test_status_of_success() -> None:
 def test_the_jobs_are_filtered_over_rest_as_over_the_socket() -> None:
     command = {f.name: f.type for f in msgspec.structs.fields(ListJobs) if f.name != "id"}
     assert {f.name: f.type for f in msgspec.structs.fields(JobQuery)} == command
+
+
+def test_a_stream_is_read_over_rest_as_over_the_socket() -> None:
+    options = set(Subscribe.__struct_fields__) - {"id", "sub", "stream", "credit"}
+    assert set(EventsQuery.__struct_fields__) == options
+    query = EventsQuery(
+        since="e:1:7", where='[["a","in",[1]]]', select="a,b", every_ms=5, key="a", format=Format.COLUMNS
+    )
+    assert subscribe_command("feed", query) == Subscribe(
+        sub=1,
+        stream="feed",
+        since=Position("e:1", 7),
+        where=(("a", "in", [1]),),
+        select=("a", "b"),
+        every_ms=5,
+        key=("a",),
+        format=Format.COLUMNS,
+    )
+    assert subscribe_command("feed", EventsQuery()) == Subscribe(sub=1, stream="feed")
+    assert subscribe_command("feed", EventsQuery(), ":0").since == Position("", 0)
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_position_and_condition_is_read_or_refused(since: str, where: str, last_event_id: str) -> None:
+    for query in (EventsQuery(since=since), EventsQuery(where=where)):
+        fault = fault_of(subscribe_command, "feed", query)
+        assert fault is None or (isinstance(fault, RivuletError) and fault.path in ("$.since", "$.where"))
+    fault = fault_of(subscribe_command, "feed", EventsQuery(), last_event_id)
+    assert fault is None or (isinstance(fault, RivuletError) and fault.path == "$.Last-Event-ID")
 
 
 def test_a_query_is_read() -> None:

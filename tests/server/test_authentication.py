@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from datetime import UTC, datetime, timedelta
@@ -253,3 +254,19 @@ async def test_a_command_needs_its_right(dial: Dial, tokens: dict[str, str], nam
         assert forbidden is not allowed or answer.get("code") == "not_implemented", answer
         if forbidden:
             assert repr(str(command.right)) in answer["detail"]
+
+
+@pytest.mark.parametrize("what", ["events", "latest"])
+async def test_a_stream_over_http_needs_the_right_to_read(
+    gateway: RunningGateway, tokens: dict[str, str], what: str
+) -> None:
+    path = f"/api/v1/streams/$gateway/{what}"
+    gateway.shell.gateway.tick()  # so that there is something to read
+    async with httpx2.AsyncClient(base_url=gateway.url) as http:
+        for name, status in {"none": 401, "expired": 401, "runner": 403, "reader": 200, "chief": 200}.items():
+            shown = {"Authorization": f"Bearer {tokens[name]}"} if name in tokens else {}
+            async with http.stream("GET", path, headers=shown) as response:
+                assert (name, response.status_code) == (name, status)
+    async with asyncio.timeout(10):
+        while gateway.shell.gateway.sessions:  # noqa: ASYNC110 - a socket is gone without anybody being told
+            await asyncio.sleep(0)

@@ -17,7 +17,8 @@ from gateway.main import RunningGateway
 from gateway.protocol.frames import PUSHES, REPLIES, Error, tag_of
 from gateway.protocol.generate.__main__ import ROOT
 from gateway.protocol.link import stream_key
-from gateway.protocol.rest import ROUTES, Route
+from gateway.protocol.reading import EVENT_STREAM
+from gateway.protocol.rest import JSON, PROBLEM_JSON, ROUTES, Route
 from gateway.protocol.types import JobState
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial, RawClient
@@ -94,20 +95,32 @@ async def http(gateway: RunningGateway) -> AsyncIterator[httpx2.AsyncClient]:
 def check(route: Route, response: httpx2.Response) -> None:
     """Hold an answer against what OpenAPI says of the route."""
     described = OPENAPI["paths"][route.path][route.method.lower()]["responses"][str(response.status_code)]
+    assert all(name in response.headers for name in described.get("headers", ()))
     content = described.get("content")
     if content is None:
         assert not response.content
         return
-    (media_type,) = content
-    assert response.headers["Content-Type"] == media_type
-    schema = {**content[media_type]["schema"], "components": OPENAPI["components"]}
-    Draft202012Validator(schema).validate(response.json())
+    media_type = response.headers["Content-Type"].partition(";")[0]
+    assert media_type in content
+    if media_type in (JSON, PROBLEM_JSON):
+        schema = {**content[media_type]["schema"], "components": OPENAPI["components"]}
+        Draft202012Validator(schema).validate(response.json())
+
+
+def path_of(route: Route) -> str:
+    return route.path.format(stream="feed/rows")
 
 
 async def ask(http: httpx2.AsyncClient, route: Route, **options: Any) -> httpx2.Response:
+    """The answer, read to its end where it has one."""
     if route.body is not None:
         options.setdefault("json", {"token": "any"})
-    return await http.request(route.method, route.path, **options)
+    response = await http.send(http.build_request(route.method, path_of(route), **options), stream=True)
+    if response.headers.get("Content-Type") == EVENT_STREAM:
+        await response.aclose()
+    else:
+        await response.aread()
+    return response
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -115,8 +128,18 @@ async def test_a_route_answers_as_openapi_says(
     http: httpx2.AsyncClient, worker: WorkerPeer, job: str, route: Route
 ) -> None:
     await worker.publish_and_wait(job, [{"id": 1}])
-    response = await ask(http, route)
-    assert response.status_code == route.status
+    for media_type in ("*/*", *route.media_types):
+        response = await ask(http, route, headers={"Accept": media_type})
+        assert response.status_code == route.status
+        assert response.headers.get("Content-Type", "").startswith(media_type.strip("*/"))
+        check(route, response)
+
+
+async def test_what_is_known_is_not_modified(http: httpx2.AsyncClient, worker: WorkerPeer, job: str) -> None:
+    (route,) = [route for route in ROUTES if any(header.name == "If-None-Match" for header in route.reads)]
+    await worker.publish_and_wait(job, [{"id": 1}])
+    response = await ask(http, route, headers={"If-None-Match": "*"})
+    assert response.status_code == 304
     check(route, response)
 
 
@@ -180,7 +203,7 @@ async def test_a_body_that_does_not_fit_is_refused(http: httpx2.AsyncClient, bod
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 async def test_another_method_is_refused_and_the_right_one_named(http: httpx2.AsyncClient, route: Route) -> None:
-    response = await http.request("DELETE", route.path)
+    response = await http.request("DELETE", path_of(route))
     assert response.status_code == 405
     assert route.method in response.headers["Allow"]
     assert response.json()["code"] == "method_not_allowed"

@@ -6,7 +6,9 @@ Exercises gateway.server.events and gateway.protocol.reading.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,10 +16,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gateway.core.principal import Principal
-from gateway.main import RunningGateway
+from gateway.main import RunningGateway, running
 from gateway.protocol.generate.__main__ import ROOT
 from gateway.protocol.link import stream_key
 from gateway.protocol.types import JobState, Right
+from gateway.settings import load
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial
 from tests.server.event_stream import account, events
@@ -34,7 +37,7 @@ def rows(n: int, text: str = "ä\n\r") -> list[dict[str, Any]]:
 async def until(condition: Any) -> None:
     """Let turns of the event loop pass until something holds."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a socket is gone without anybody being told
             await asyncio.sleep(0)
 
 
@@ -291,6 +294,19 @@ async def test_a_gateway_that_goes_away_says_when_to_come_back(gateway: RunningG
         await gateway.shell.close()
         (end,) = await stream.to_the_end()
         assert end.comments == ["1012 the gateway restarts, come back"]
+
+
+async def test_a_gateway_stops_while_streams_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flags = {"port": 0, "workers": 0, "data_dir": str(tmp_path), "drain_seconds": 0.0}
+    async with contextlib.AsyncExitStack() as readers:
+        async with running(load(flags=flags).settings) as gateway:
+            streams = [await readers.enter_async_context(events(gateway, "$gateway")) for _ in range(3)]
+            for stream in streams:
+                await stream.until("subscribed")
+        for stream in streams:
+            *_, drain, end = await stream.to_the_end()
+            assert (drain.name, end.comments[0][:4]) == ("drain", "1012")
+    assert "Cancel" not in caplog.text  # uvicorn did not have to
 
 
 async def test_a_stopping_gateway_does_not_wait_for_a_reader_who_takes_nothing(
