@@ -20,7 +20,7 @@ from gateway.core.cache import Cache
 from gateway.core.publication import Publication
 from gateway.protocol.codec import encode
 
-_PIECE_BYTES: Final = 128 * 1024
+_PIECE_BYTES: Final = 64 * 1024
 _PIECE_ROWS: Final = 1000
 #: RFC 4180 ends lines so. All text is quoted, which tells an empty one from a null.
 _CSV: Final = {"eol": "\r\n"}
