@@ -158,6 +158,7 @@ def test_the_commands_of_getting_started(reader: Reader) -> None:
     for line in commands("docs/getting-started.md"):
         assert reader.run(line).stdout
     check_client(reader)
+    check_http(reader)
     reader.stop(demo)
 
 
@@ -170,6 +171,15 @@ def check_client(reader: Reader) -> None:
     assert "now all columns: [" in told["shape.py"]
     assert told["by_hand.py"].count("the newest, standing for ") == 2
     assert "metric: string" in told["table.py"]
+
+
+def check_http(reader: Reader) -> None:
+    if shutil.which("curl") is None:
+        return
+    for line in commands("docs/http.md"):
+        if "/latest" in line:
+            there = line.replace("127.0.0.1:8080", f"127.0.0.1:{reader.port}").replace("curl", "curl -sS --fail", 1)
+            assert "cpu0" in reader.run(there).stdout
 
 
 def test_the_processes_of_the_procfile_find_each_other(reader: Reader) -> None:

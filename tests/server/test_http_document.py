@@ -1,4 +1,7 @@
-"""The commands of docs/http.md, typed into a shell, with a stream that has the columns they name."""
+"""The commands of docs/http.md, typed into a shell, with a stream that has the columns they name.
+
+That these are the columns of `host_metrics` is seen in tests/test_readme.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from tests.fakes.worker_peer import WorkerPeer
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 COMMANDS = commands("docs/http.md")
-ROWS = [{"at": datetime(2026, 1, 1, tzinfo=UTC), "metric": name, "value": 0.5} for name in ("cpu", "memory")]
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = [{"time": AT, "kind": name, "metric": f"{name}0", "value": 0.5} for name in ("cpu", "memory")]
 
 
 def here(command: str, gateway: RunningGateway) -> str:
