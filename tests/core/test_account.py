@@ -1,7 +1,8 @@
 """The account rule, by a model: whatever happens, every offset comes to every subscription once, in order, or is a gap.
 
 Exercises `gateway.core.subscription`, `gateway.core.cohort`, `gateway.core.pipeline`, `gateway.core.subscribing`,
-`gateway.core.turn` and `gateway.core.handover`, with everything but the sockets.
+`gateway.core.turn`, `gateway.core.handover`, `gateway.core.archive` and `gateway.core.pages`, with everything but the
+sockets and the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from gateway.core.publication import Publication
 from gateway.core.stream import Retention
 from tests.account import Log, Seen
-from tests.core.harness import AT, Bench, Client, table
+from tests.core.harness import AT, Bench, Client, Disk, table
 
 ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=4)
 OPTIONS = st.fixed_dictionaries(
@@ -37,9 +38,16 @@ class Account(RuleBasedStateMachine):
 
     clients = Bundle("clients")
 
-    @initialize(kept=st.integers(1, 6))
-    def begin(self, kept: int) -> None:
-        self.bench = Bench(retention=Retention(max_publications=kept), block_seconds=2.0, command_burst=1_000_000)
+    @initialize(kept=st.integers(1, 6), durable=st.booleans(), page=st.integers(1, 8))
+    def begin(self, kept: int, durable: bool, page: int) -> None:
+        self.disk = Disk()
+        self.disk.page = page
+        self.bench = Bench(
+            retention=Retention(max_publications=kept),
+            block_seconds=2.0,
+            disk=self.disk if durable else None,
+            command_burst=1_000_000,
+        )
         self.stream = self.bench.stream(allow_block=True)
         self.log: Log = {}
         self.seen: dict[tuple[Client, int], Seen] = {}
@@ -76,6 +84,29 @@ class Account(RuleBasedStateMachine):
         self.acknowledged = self.waiting
         self.stream.begin(f"e{self.epochs}", 0)
 
+    # ---- the disk ----
+
+    @rule()
+    def answer(self) -> None:
+        self.disk.answer()
+
+    @rule(nth=st.integers(0, 3))
+    def answer_one(self, nth: int) -> None:
+        if self.disk.readings:
+            self.disk.readings.pop(nth % len(self.disk.readings))()
+
+    @rule(count=st.integers(1, 4))
+    def trim(self, count: int) -> None:
+        del self.disk.kept.get("$test", [])[:count]
+
+    @rule(count=st.integers(1, 2))
+    def fail_to_write(self, count: int) -> None:
+        self.disk.failing = count
+
+    @rule(fault=st.sampled_from([None, None, "the disk is gone"]))
+    def fail_to_read(self, fault: str | None) -> None:
+        self.disk.fault = fault
+
     # ---- time ----
 
     @rule()
@@ -86,6 +117,9 @@ class Account(RuleBasedStateMachine):
     def pass_seconds(self, seconds: float) -> None:
         self.bench.loop.pass_seconds(seconds)
         self.bench.gateway.hub.tick(self.bench.loop.now, 2.0)
+        pages = self.bench.gateway._pages
+        if pages is not None:
+            pages.tick()
 
     # ---- clients ----
 
@@ -108,10 +142,10 @@ class Account(RuleBasedStateMachine):
             assert options.get("overflow") == "conflate"
             assert "key" not in options
             reply = {"epoch": "e", "offset": 0, "overflow": "end"}
-            self.seen[client, sub] = Seen(self.log, reply)
+            self.seen[client, sub] = Seen(self.log, reply, kept=self._is_kept)
             self.seen[client, sub].ended = True
             return
-        seen = self.seen[client, sub] = Seen(self.log, reply)
+        seen = self.seen[client, sub] = Seen(self.log, reply, kept=self._is_kept)
         if isinstance(since, dict):
             assert (reply["epoch"], reply["offset"]) == (since["epoch"], since["offset"])
         seen.apply(options, reply)
@@ -168,6 +202,14 @@ class Account(RuleBasedStateMachine):
                 if not seen.ended:
                     self._subscribe(fresh, sub, options, {"epoch": seen.epoch, "offset": seen.offset})
 
+    def _read_all(self) -> None:
+        clients = {client for client, _ in self.seen}
+        for client in clients:
+            self.read(client)
+        while self.disk.answer():
+            for client in clients:
+                self.read(client)
+
     def _take(self, client: Client, frames: list[dict[str, Any]]) -> None:
         for frame in frames:
             assert frame["type"] != "error", frame
@@ -207,11 +249,9 @@ class Account(RuleBasedStateMachine):
                 if not seen.ended:
                     client.say("resubscribe", sub=sub, credit=None)
                     seen.credit = None
-        for client in {client for client, _ in self.seen}:
-            self.read(client)
+        self._read_all()
         self.bench.loop.pass_seconds(10)
-        for client in {client for client, _ in self.seen}:
-            self.read(client)
+        self._read_all()
         for seen in self.seen.values():
             assert seen.ended or (seen.epoch, seen.offset) == (self.stream.epoch, self.stream.offset)
         self.bench.loop.turn()
