@@ -107,6 +107,10 @@ class Client:
     """One connection, and what it has read."""
 
     def __init__(self, bench: Bench, principal: Principal | None = ANYONE, room: int = 1 << 30) -> None:
+        self.dial(bench, principal, room)
+
+    def dial(self, bench: Bench, principal: Principal | None = ANYONE, room: int = 1 << 30) -> None:
+        """Open a connection in place of the one before."""
         self._bench = bench
         self.wire = Wire(room)
         self.session = bench.gateway.connect(principal, self.wire)
