@@ -7,7 +7,6 @@ Exercises `gateway.core.subscription`, `gateway.core.cohort`, `gateway.core.pipe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
