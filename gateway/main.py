@@ -124,8 +124,8 @@ async def _running(
     tokens = None
     if settings.tokens_file is not None:
         tokens = Tokens(Path(settings.tokens_file), read_or_make_secret(data / "cookie.secret").encode())
-    shell = Shell(settings, secret, tokens)
-    shell.gateway.table.restore(storage.jobs)
+    shell = Shell(settings, secret, tokens, storage)
+    shell.gateway.restore(storage)
     tcp = _listen(settings)
     host, port = tcp.getsockname()[:2]
     link_path = link_socket(settings)

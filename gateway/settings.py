@@ -63,7 +63,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_bytes: Annotated[int, Positive, _text("bytes retained by a stream")] = 16 * 1024 * 1024
     history_seconds: Annotated[float, Positive, _text("age up to which a stream retains")] = 600.0
     durable_streams: Annotated[
-        tuple[str, ...], _text("streams kept on disk too: patterns such as `host_metrics/*`")
+        tuple[Annotated[str, Meta(pattern=r"[/*?$\[]")], ...],
+        _text("streams kept on disk too: patterns such as `host_metrics/*`"),
     ] = ()
     durable_bytes: Annotated[int, Positive, _text("bytes on disk of each such stream")] = 1024 * 1024 * 1024
     durable_seconds: Annotated[float, Positive, _text("age up to which they are kept on disk")] = 7 * 24 * 3600.0
@@ -93,6 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             jobs=JobRules(worker_grace_seconds=self.worker_grace_seconds),
             max_sessions=self.max_sessions,
             block_seconds=self.block_seconds,
+            durable_streams=self.durable_streams,
         )
 
 

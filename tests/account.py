@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Row = tuple[Any, ...]
@@ -13,6 +14,7 @@ class Seen:
     """What one subscription of one client has been sent. `columns` names what rows are tuples of.
 
     `lost` are the positions that nobody has any more: they alone may be gaps once the subscription has begun.
+    `kept` says of a position whether the gateway has it for certain: it must not be in a gap.
     """
 
     def __init__(
@@ -21,10 +23,12 @@ class Seen:
         subscribed: dict[str, Any],
         columns: tuple[str, ...] = ("k", "v"),
         lost: set[tuple[str, int]] | None = None,
+        kept: Callable[[str, int], bool] = lambda _epoch, _offset: False,
     ) -> None:
         self._log = log
         self._columns = columns
         self._lost = lost
+        self._kept = kept
         self._begun = False
         self.options: dict[str, Any] = {}
         self.epoch, self.offset = subscribed["epoch"], subscribed["offset"]
@@ -72,6 +76,7 @@ class Seen:
                 kept = [(self.epoch, at) for at in range(frame["from"], frame["to"] + 1)]
                 assert self._lost.issuperset(kept), (frame, sorted(set(kept) - self._lost))
         self.epoch, self.offset = frame["epoch"], frame["to"]
+        assert not any(self._kept(self.epoch, offset) for offset in range(frame["from"], frame["to"] + 1))
 
     def _publication(self, frame: dict[str, Any]) -> None:
         self.publications += 1

@@ -46,6 +46,10 @@ class Bounds(NamedTuple):
 class DurableHistory(Protocol):
     """Publications of streams, by the hub's key, bounded by age and bytes. Called on the gateway's one thread."""
 
+    @property
+    def dropped(self) -> int:
+        """Publications that could not be written, since the start."""
+
     def append(self, stream: str, publication: Stored) -> None:
         """Keep a publication soon. One that is kept already stays as it is; a new epoch drops what there was."""
 
@@ -101,3 +105,19 @@ class JobStore(Protocol):
 
     def load(self) -> tuple[JobRecord, ...]:
         """All jobs kept, the oldest first."""
+
+
+class Storage(Protocol):
+    """All that must last."""
+
+    @property
+    def jobs(self) -> JobStore:
+        """The jobs that have not ended."""
+
+    @property
+    def history(self) -> DurableHistory:
+        """The publications of the streams that are kept."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be written at the moment; None where all is well."""

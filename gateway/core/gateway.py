@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import pyarrow as pa
 from msgspec import Struct
 
+from gateway.core.archive import Archive
 from gateway.core.counters import Counters
+from gateway.core.durable import Storage
 from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobRules, JobTable, near_miss
 from gateway.core.jobs import Jobs
+from gateway.core.pages import Pages
 from gateway.core.pipeline import Later
 from gateway.core.principal import Principal
 from gateway.core.session import Session, SessionRules, Wire
@@ -58,6 +62,8 @@ class Rules(Struct, frozen=True):
     max_sessions: int = 10_000
     #: How long a `block` subscription may hold its job back.
     block_seconds: float = 30.0
+    #: Streams that are kept on disk too, as patterns of their names.
+    durable_streams: tuple[str, ...] = ()
 
 
 class Gateway:
@@ -92,6 +98,7 @@ class Gateway:
         self.workers = Workers()
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
+        self._pages: Pages | None = None
         self._authenticate = authenticate
         self._new_id = new_id
         self._epoch = new_id()
@@ -116,6 +123,16 @@ class Gateway:
             frames.SetParameters: self._on_set_parameters,
             frames.Ping: self._on_ping,
         }
+
+    def restore(self, storage: Storage) -> None:
+        """Go on with what has outlasted an earlier gateway, and have it outlast this one; what is of no use is dropped.
+
+        That is the jobs which had not ended, and the history of their streams that the rules name.
+        """
+        self._pages = Pages(storage.history)
+        self.hub.keep(self._archive_of)
+        self.table.restore(storage.jobs)
+        self._forget_history(lambda job: self.table.by_id(job) is None)
 
     # ---- sessions ----
 
@@ -156,6 +173,8 @@ class Gateway:
             worker.tick(now)
         self.jobs.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
+        if self._pages is not None:
+            self._pages.tick()
         if self._subscriptions_stream.stream.subscribers:  # before the other, which would all seem to be behind on
             self._subscriptions_stream.append(subscription_rows(self.sessions.values(), at, self.name_of), at, now)
         self._gateway_stream.append([self._gateway_row(at, now)], at, now)
@@ -179,6 +198,12 @@ class Gateway:
                 "$.stream",
             )
         job = self.table.find(job_name, "$.stream")
+        if job.accepted and not job.outputs and not job.final and output_name != "$events":
+            raise RivuletError(
+                ErrorCode.UNAVAILABLE,
+                f"job {job.name!r} is {job.state}: its worker is not there yet; try again",
+                "$.stream",
+            )
         names = [output.name for output in job.outputs]
         if not slash:
             if len(names) != 1:
@@ -219,8 +244,9 @@ class Gateway:
         self._push(job, change)
 
     def job_forgotten(self, job: Job) -> None:
-        """Its streams are gone with it."""
+        """Its streams are gone with it, and what was kept of them."""
         self._events.pop(job.id, None)
+        self._forget_history(lambda each: each == job.id)
 
     # ---- commands ----
 
@@ -280,6 +306,20 @@ class Gateway:
     def _own(self, output: OutputInfo, schema: pa.Schema) -> OwnStream:
         return OwnStream(self.hub.open(output.name, output=output), self._epoch, schema)
 
+    def _archive_of(self, stream: Stream) -> Archive | None:
+        name = self.name_of(stream)
+        if self._pages is None or not any(fnmatchcase(name, pattern) for pattern in self.rules.durable_streams):
+            return None
+        return Archive(stream.name, self._pages)
+
+    def _forget_history(self, of_job: Callable[[str], bool]) -> None:
+        if self._pages is None:
+            return
+        history = self._pages.history
+        for stream in history.streams():
+            if of_job(stream.partition("/")[0]):
+                history.forget(stream)
+
     def _parameters_of(self, stream: Stream) -> ParametersInForce | None:
         job = self.table.get(stream.job) if stream.job else None
         return job.parameters if job else None
@@ -308,6 +348,7 @@ class Gateway:
             "workers_ready": sum(1 for worker in self.workers if worker.ready),
             "queued_bytes": sum(session.queued_bytes for session in sessions),
             "retained_bytes": self.hub.retained_bytes,
+            "durable_dropped": self._pages.history.dropped if self._pages is not None else 0,
             "loop_lag_ms": round(self.loop_lag_ms, 3),
             **{name: getattr(self.counters, name) for name in self.counters.__slots__},
         }

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from gateway.core.archive import Archive
 from gateway.core.arrow import read_ipc
 from gateway.core.counters import Counters
 from gateway.core.publication import Publication
@@ -24,6 +25,7 @@ class Hub:
         self._on_failure = on_failure
         self._streams: dict[str, Stream] = {}
         self._slices: dict[str, list[Publication]] = {}
+        self._archive_of: Callable[[Stream], Archive | None] = lambda _stream: None
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(list(self._streams.values()))
@@ -37,8 +39,15 @@ class Hub:
         stream = self._streams.get(key)
         if stream is None:
             stream = Stream(key, self._retention, job=job, output=output, on_failure=self._failed)
+            stream.archive = self._archive_of(stream)
             self._streams[key] = stream
         return stream
+
+    def keep(self, archive_of: Callable[[Stream], Archive | None]) -> None:
+        """Ask of every stream, those that are open and those to come, whether it is kept on disk too."""
+        self._archive_of = archive_of
+        for stream in self:
+            stream.archive = archive_of(stream)
 
     def close(self, key: str, reason: str) -> None:
         """End a stream for good, and tell those who listen."""

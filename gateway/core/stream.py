@@ -15,6 +15,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from gateway.core.archive import Archive
 from gateway.core.arrow import schema_columns
 from gateway.core.handover import Handover
 from gateway.core.publication import Hole, Item, Publication
@@ -71,6 +72,8 @@ class Stream:
         self.retained_bytes = 0
         #: The subscriptions that hold the job back until they have been handed each micro-batch.
         self.handover = Handover()
+        #: What is kept of it on disk too, where anything is.
+        self.archive: Archive | None = None
         self.subscribers = 0
         self._retention = retention
         self._history: deque[Publication] = deque()
@@ -91,7 +94,10 @@ class Stream:
 
     @property
     def first_offset(self) -> int | None:
-        """The oldest offset retained, or None where nothing is."""
+        """The oldest offset retained, in memory or on disk, or None where nothing is."""
+        bounds = self.archive.bounds(self.epoch) if self.archive is not None else None
+        if bounds is not None and bounds.first < self._oldest:
+            return bounds.first
         return self._history[0].offset if self._history else None
 
     @property
@@ -164,6 +170,9 @@ class Stream:
             self._tell(publication)
         if fresh:
             self._newest_batch = fresh
+            if self.archive is not None:
+                for publication in batch[-fresh:]:
+                    self.archive.keep(publication)
             self.trim(batch[-1].received)
         return fresh
 
@@ -222,7 +231,8 @@ class Stream:
         """What came after `position`, oldest first: publications, and holes for what is not there.
 
         What the history has let go of is a hole with reason `lost`. A position of another epoch gets a hole with reason
-        `epoch`, then all that is retained of this one.
+        `epoch`, then all that is retained of this one. It ends where the rest has to be read from the disk first, which
+        `ready` sees to.
         """
         if position.epoch != self.epoch:
             start = (self.first_offset or self.offset + 1) - 1
@@ -230,6 +240,11 @@ class Stream:
             expected = start + 1
         else:
             expected = position.offset + 1
+        if self.archive is not None and expected < self._oldest:
+            reached = yield from self.archive.after(Position(self.epoch, expected - 1), self._oldest - 1, lost)
+            if reached is None:
+                return
+            expected = reached + 1
         index = bisect_right(self._history, expected - 1, key=lambda kept: kept.offset)
         for publication in islice(self._history, index, None):
             if publication.offset > expected:
@@ -240,9 +255,30 @@ class Stream:
         if expected <= self.offset:
             yield Hole(self.epoch, expected, self.offset, GapReason.RETENTION)
 
+    def ready(self, position: Position, again: Callable[[], None]) -> bool:
+        """Whether `after` has what follows `position` at hand.
+
+        Where it has not, it is being read from the disk: `again` is called once, when it is worth asking again.
+        """
+        if self.archive is None or position.epoch != self.epoch or position.offset + 1 >= self._oldest:
+            return True
+        return self.archive.ready(position, self._oldest - 1, again)
+
+    def retains(self, position: Position) -> bool:
+        """Whether all that came after `position` is retained, as far as can be said without reading the disk."""
+        if position.epoch != self.epoch or position.offset + 1 >= self._oldest:
+            return position.epoch == self.epoch
+        bounds = self.archive.bounds(self.epoch) if self.archive is not None else None
+        return bounds is not None and bounds.first <= position.offset + 1 and bounds.last >= self._oldest - 1
+
     def earliest(self) -> Position:
         """The position just before all that is retained."""
         return Position(self.epoch, (self.first_offset or self.offset + 1) - 1)
+
+    @property
+    def _oldest(self) -> int:
+        """From which offset on the history in memory accounts for the stream."""
+        return self._history[0].offset if self._history else self.offset + 1
 
     # ---- listening ----
 

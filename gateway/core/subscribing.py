@@ -164,6 +164,5 @@ def _start(stream: Stream, since: object) -> tuple[Position, bool | UnsetType]:
     A position beyond what the gateway holds is taken as it is: the worker that published it is about to replay it.
     """
     if isinstance(since, Position):
-        first = stream.first_offset or stream.offset + 1
-        return since, since.epoch == stream.epoch and since.offset + 1 >= first
+        return since, stream.retains(since)
     return (stream.earliest() if since == "earliest" else stream.position), UNSET

@@ -94,6 +94,8 @@ class Subscription:
             self.machine.advance("fell_behind")
         cohort.leave(self)
         self.stream.handover.remove(self)
+        if self.stream.archive is not None:
+            self.stream.archive.call_off(self._position, self._go_on)
 
     def settle(self) -> None:
         """Find its place: in step with the cohort, ahead of it, or behind."""
@@ -134,15 +136,22 @@ class Subscription:
     def grant(self, credit: int | None) -> None:
         """Have this much credit from now on."""
         starved, self.credit = self.credit == 0, credit
-        if starved and credit != 0 and self.cohort is not None and self in self.cohort.behind:
-            self.session.queue(self)
+        if starved:
+            self._go_on()
 
     def pump(self) -> bool:
-        """Hand over what comes next from the history; False where there is nothing, or no credit for it."""
+        """Hand over what comes next from the history.
+
+        False where there is nothing, or no credit for it, or it has to be read from the disk first.
+        """
         cohort = self.cohort
         if cohort is None or self.credit == 0 or self not in cohort.behind:
             return False
-        lost = GapReason.OVERFLOW if self._started else GapReason.RETENTION
+        if not self.stream.ready(self._position, self._go_on):
+            return False
+        # Nothing is dropped because of one that holds the job back: what is gone, the disk no longer has for anybody.
+        slow = self._started and self.terms.overflow is not Overflow.BLOCK
+        lost = GapReason.OVERFLOW if slow else GapReason.RETENTION
         try:
             item = cohort.pipeline.next(self._position, cohort.position, self.terms.merging, lost)
             if item is not None:
@@ -181,6 +190,10 @@ class Subscription:
     @property
     def _live(self) -> bool:
         return self.machine.state is SubscriptionState.LIVE
+
+    def _go_on(self) -> None:
+        if self.credit != 0 and self.cohort is not None and self in self.cohort.behind:
+            self.session.queue(self)
 
     def _hand_over(self, item: Item, cohort: Cohort) -> None:
         counters = self.session.counters

@@ -72,6 +72,7 @@ GATEWAY = pa.schema(
         ("lost_offsets", pa.int64()),
         ("evicted_sockets", pa.int64()),
         ("failed_observers", pa.int64()),
+        ("durable_dropped", pa.int64()),
         ("queued_bytes", pa.int64()),
         ("retained_bytes", pa.int64()),
         ("loop_lag_ms", pa.float64()),

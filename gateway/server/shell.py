@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from gateway.core import link as worker_links
+from gateway.core.durable import Storage
 from gateway.core.gateway import Gateway
 from gateway.core.principal import Principal
 from gateway.protocol.codes import CloseCode
@@ -43,11 +44,12 @@ def new_id() -> str:
 class Shell:
     """One gateway process, but for its listening sockets and its workers."""
 
-    def __init__(self, settings: Settings, link_secret: str, tokens: Tokens | None) -> None:
+    def __init__(self, settings: Settings, link_secret: str, tokens: Tokens | None, storage: Storage) -> None:
         """Raises `SettingsError` where the gateway would be open to other machines."""
         self.settings = settings
         self.link_secret = link_secret
         self.guard = Guard(settings, tokens)
+        self.storage = storage
         self.draining = False
         self.gateway = Gateway(
             settings.rules,
@@ -86,6 +88,8 @@ class Shell:
         return {
             "draining": (not self.draining, "going away" if self.draining else "no"),
             "workers": (ready > 0, f"{ready} ready"),
+            # A disk that fails costs history, and must not cost the live streams.
+            "storage": (True, self.storage.fault or "well"),
             "dashboard": (WEB.joinpath("index.html").exists(), str(WEB.name)),
         }
 

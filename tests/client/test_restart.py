@@ -61,7 +61,7 @@ async def test_a_job_that_does_not_come_back_ends_its_subscriptions(
         await client.run("feed")
         subscription = await client.subscribe("feed").__aenter__()
         await worker.hang_up()
-    async with running(settings_for(tmp_path, port)):
+    async with running(settings_for(tmp_path / "other", port)):  # a gateway that does not know of it
         with pytest.raises(RivuletError) as gone:
             await take(subscription, 1)
         assert gone.value.code is ErrorCode.NOT_FOUND

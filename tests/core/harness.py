@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from msgspec.structs import replace
 
+from gateway.core.durable import Bounds, JobRecord, Page, Stored
 from gateway.core.encodings import JsonSocket
 from gateway.core.gateway import Gateway, Rules
 from gateway.core.principal import ANYONE, Principal
@@ -106,6 +107,10 @@ class Client:
     """One connection, and what it has read."""
 
     def __init__(self, bench: Bench, principal: Principal | None = ANYONE, room: int = 1 << 30) -> None:
+        self.dial(bench, principal, room)
+
+    def dial(self, bench: Bench, principal: Principal | None = ANYONE, room: int = 1 << 30) -> None:
+        """Open a connection in place of the one before."""
         self._bench = bench
         self.wire = Wire(room)
         self.session = bench.gateway.connect(principal, self.wire)
@@ -117,7 +122,7 @@ class Client:
         self.session.receive(orjson.dumps({"type": type_, **fields}).decode(), self._bench.loop.now)
 
     def read(self) -> list[dict[str, Any]]:
-        """All there is to read, until nothing more comes."""
+        """All there is to read, until nothing more comes; what has to come from the disk first is not waited for."""
         frames: list[dict[str, Any]] = []
         while True:
             self._bench.loop.turn()
@@ -125,6 +130,13 @@ class Client:
             if not more:
                 return frames
             frames += more
+
+    def read_all(self) -> list[dict[str, Any]]:
+        """All there is to read, the disk answering."""
+        frames = self.read()
+        while self._bench.disk is not None and self._bench.disk.answer():
+            frames += self.read()
+        return frames
 
     def ask(self, type_: str, **fields: Any) -> dict[str, Any]:
         """The reply to a command; what else comes is for a later `read`."""
@@ -135,11 +147,100 @@ class Client:
         return reply
 
 
+class Disk:
+    """What would be on disk: a `DurableHistory` that answers when a test says so, and a `JobStore` of no jobs."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[Stored]] = {}
+        self.dropped = 0
+        self.fault: str | None = None
+        #: How many that come next are not written.
+        self.failing = 0
+        #: At most so many publications are in a page, whatever they weigh.
+        self.page = 3
+        self.readings: list[Callable[[], None]] = []
+        self.read_places: list[tuple[str, int, int]] = []
+
+    @property
+    def jobs(self) -> Disk:
+        return self
+
+    @property
+    def history(self) -> Disk:
+        return self
+
+    def append(self, stream: str, publication: Stored) -> None:
+        kept = self.kept.setdefault(stream, [])
+        if kept and kept[0].epoch != publication.epoch:
+            kept.clear()
+        if self.failing:
+            self.failing -= 1
+            self.dropped += 1
+        elif all(each.offset != publication.offset for each in kept):
+            kept.append(publication)
+
+    def read(
+        self, stream: str, epoch: str, after: int, up_to: int, max_bytes: int, done: Callable[[Page], None]
+    ) -> None:
+        self.read_places.append((stream, after, up_to))
+
+        def answer() -> None:
+            found = [each for each in self.kept.get(stream, ()) if each.epoch == epoch and after < each.offset <= up_to]
+            page = self._bounded(found, max_bytes)
+            if self.fault is not None:
+                done(Page((), up_to, self.fault))
+            else:
+                done(Page(tuple(page), up_to if len(page) == len(found) else page[-1].offset))
+
+        self.readings.append(answer)
+
+    def _bounded(self, found: list[Stored], max_bytes: int) -> list[Stored]:
+        page, size = found[:1], sum(len(each.body) for each in found[:1])
+        for each in found[1 : self.page]:
+            size += len(each.body)
+            if size > max_bytes:
+                break
+            page.append(each)
+        return page
+
+    def bounds(self, stream: str) -> Bounds | None:
+        kept = self.kept.get(stream)
+        return Bounds(kept[0].epoch, kept[0].offset, kept[-1].offset) if kept else None
+
+    def streams(self) -> tuple[str, ...]:
+        return tuple(self.kept)
+
+    def forget(self, stream: str) -> None:
+        self.kept.pop(stream, None)
+
+    def put(self, record: JobRecord) -> None:
+        pytest.fail(f"a job: {record}")
+
+    def remove(self, job: str) -> None:
+        pytest.fail(f"a job: {job}")
+
+    def load(self) -> tuple[JobRecord, ...]:
+        return ()
+
+    def answer(self) -> int:
+        """Answer what was asked; how much that was."""
+        readings, self.readings = self.readings, []
+        for reading in readings:
+            reading()
+        return len(readings)
+
+
 class Bench:
-    """A gateway, its loop, and a stream `$test` with the columns `k` and `v`."""
+    """A gateway, its loop, and a stream `$test` with the columns `k` and `v`; with a `disk` that stream is on it."""
 
     def __init__(
-        self, *, retention: Retention | None = None, block_seconds: float = 30.0, log_faults: bool = False, **rules: Any
+        self,
+        *,
+        retention: Retention | None = None,
+        block_seconds: float = 30.0,
+        disk: Disk | None = None,
+        log_faults: bool = False,
+        **rules: Any,
     ) -> None:
         self.loop = Loop()
         ids = iter(f"id{n}" for n in range(1_000_000))
@@ -149,6 +250,7 @@ class Bench:
                 session=replace(SessionRules(), **rules),
                 retention=retention or Retention(max_publications=5),
                 block_seconds=block_seconds,
+                durable_streams=("$test*",),
             ),
             authenticate,
             server="test",
@@ -159,6 +261,9 @@ class Bench:
             soon=self.loop.soon,
             later=self.loop.later,
         )
+        self.disk = disk
+        if disk is not None:
+            self.gateway.restore(disk)
 
     def stream(self, name: str = "$test", **output: Any) -> Stream:
         stream = self.gateway.hub.open(name, output=OutputInfo(name, **output))

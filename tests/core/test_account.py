@@ -1,7 +1,8 @@
 """The account rule, by a model: whatever happens, every offset comes to every subscription once, in order, or is a gap.
 
 Exercises `gateway.core.subscription`, `gateway.core.cohort`, `gateway.core.pipeline`, `gateway.core.subscribing`,
-`gateway.core.turn` and `gateway.core.handover`, with everything but the sockets.
+`gateway.core.turn` and `gateway.core.handover`, with everything but the sockets. With a durable history the same holds:
+`test_durable_account`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from gateway.core.publication import Publication
 from gateway.core.stream import Retention
 from tests.account import Log, Seen
-from tests.core.harness import AT, Bench, Client, table
+from tests.core.harness import AT, Bench, Client, Disk, table
 
 ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=4)
 OPTIONS = st.fixed_dictionaries(
@@ -37,10 +38,22 @@ class Account(RuleBasedStateMachine):
 
     clients = Bundle("clients")
 
+    durable = False
+    page = 1
+    #: Whether the disk may fail to read; then what is on it may be announced as lost.
+    unreadable = False
+
     @initialize(kept=st.integers(1, 6))
     def begin(self, kept: int) -> None:
-        self.bench = Bench(retention=Retention(max_publications=kept), block_seconds=2.0, command_burst=1_000_000)
+        self._begin(Retention(max_publications=kept))
+
+    def _begin(self, retention: Retention) -> None:
+        self.retention = retention
+        self._start()
         self.stream = self.bench.stream(allow_block=True)
+        self.clients_made: list[Client] = []
+        #: Up to where the worker has given numbers; what is beyond the stream's offset it replays.
+        self.numbered = 0
         self.log: Log = {}
         self.seen: dict[tuple[Client, int], Seen] = {}
         self.revision = 1
@@ -48,16 +61,31 @@ class Account(RuleBasedStateMachine):
         self.acknowledged = 0
         self.waiting = 0
 
+    def _start(self) -> None:
+        self.disk = Disk()
+        self.disk.page = self.page
+        self.bench = Bench(
+            retention=self.retention,
+            block_seconds=2.0,
+            disk=self.disk if self.durable else None,
+            command_burst=1_000_000,
+        )
+
+    def _is_kept(self, epoch: str, offset: int) -> bool:
+        kept = self.disk.kept.get("$test", ())
+        return not self.unreadable and any((each.epoch, each.offset) == (epoch, offset) for each in kept)
+
     # ---- the worker ----
 
     @rule(batches=st.lists(ROWS, min_size=1, max_size=5), changed=st.booleans())
     def publish(self, batches: list[list[tuple[str, int]]], changed: bool) -> None:
         self.revision += changed
         stream = self.stream
-        for rows in batches:
+        for fresh in batches:
             offset = stream.offset + 1
-            self.log[stream.epoch, offset] = (list(rows), self.revision)
-            one = Publication(stream.epoch, offset, self.revision, offset, AT, table(rows), self.bench.loop.now)
+            self.numbered = max(self.numbered, offset)
+            rows, revision = self.log.setdefault((stream.epoch, offset), (list(fresh), self.revision))
+            one = Publication(stream.epoch, offset, revision, offset, AT, table(rows), self.bench.loop.now)
             stream.publish(one)
             self.waiting += 1
             stream.handover.when_done(one.position, self._acknowledge, self.bench.loop.now)
@@ -67,14 +95,46 @@ class Account(RuleBasedStateMachine):
 
     @rule(skipped=st.integers(1, 3))
     def lose(self, skipped: int) -> None:
-        self.stream.begin(self.stream.epoch, self.stream.offset + skipped)
+        self.replay()
+        self.numbered += skipped
+        self.stream.begin(self.stream.epoch, self.numbered)
 
     @rule()
     def begin_anew(self) -> None:
         self.epochs += 1
+        self.numbered = 0
         self.stream.handover.forget()
         self.acknowledged = self.waiting
         self.stream.begin(f"e{self.epochs}", 0)
+
+    @rule()
+    def replay(self) -> None:
+        while self.stream.offset < self.numbered:
+            if (self.stream.epoch, self.stream.offset + 1) in self.log:
+                self.publish([[]], changed=False)
+            else:
+                self.stream.begin(self.stream.epoch, self.stream.offset + 1)
+
+    @rule(uncommitted=st.integers(0, 2))
+    def kill_all(self, uncommitted: int) -> None:
+        """Gateway and worker; the worker goes on from what it had committed, the clients from where they stand."""
+        epoch, committed = self.stream.epoch, max(0, self.stream.offset - uncommitted)
+        while committed < self.stream.offset and (epoch, committed + 1) not in self.log:
+            committed += 1  # what a worker has lost once it does not replay
+        disk = self.disk
+        self._start()
+        self.stream = self.bench.stream(allow_block=True)
+        self.stream.begin(epoch, committed)
+        self.disk.kept |= disk.kept  # now, because a gateway drops what belongs to no job
+        self.acknowledged = self.waiting
+        seen, self.seen = self.seen, {}
+        for client in self.clients_made:
+            client.dial(self.bench)
+        for (client, sub), each in seen.items():
+            if each.ended:
+                self.seen[client, sub] = each
+            else:
+                self._subscribe(client, sub, {}, {"epoch": each.epoch, "offset": each.offset})
 
     # ---- time ----
 
@@ -91,7 +151,8 @@ class Account(RuleBasedStateMachine):
 
     @rule(target=clients, room=st.sampled_from([1, 300, 2000, 1 << 30]))
     def connect(self, room: int) -> Client:
-        return self.bench.client(room=room)
+        self.clients_made.append(self.bench.client(room=room))
+        return self.clients_made[-1]
 
     @rule(client=clients, options=OPTIONS, since=st.sampled_from(["latest", "earliest"]))
     def subscribe(self, client: Client, options: dict[str, Any], since: str) -> None:
@@ -108,10 +169,10 @@ class Account(RuleBasedStateMachine):
             assert options.get("overflow") == "conflate"
             assert "key" not in options
             reply = {"epoch": "e", "offset": 0, "overflow": "end"}
-            self.seen[client, sub] = Seen(self.log, reply)
+            self.seen[client, sub] = Seen(self.log, reply, kept=self._is_kept)
             self.seen[client, sub].ended = True
             return
-        seen = self.seen[client, sub] = Seen(self.log, reply)
+        seen = self.seen[client, sub] = Seen(self.log, reply, kept=self._is_kept)
         if isinstance(since, dict):
             assert (reply["epoch"], reply["offset"]) == (since["epoch"], since["offset"])
         seen.apply(options, reply)
@@ -162,11 +223,20 @@ class Account(RuleBasedStateMachine):
         """What was not read is lost with the socket; each subscription goes on from its position on a new one."""
         self.bench.gateway.disconnect(client.session)
         fresh = self.bench.client()
+        self.clients_made[self.clients_made.index(client)] = fresh
         for (each, sub), seen in list(self.seen.items()):
             if each is client:
                 del self.seen[each, sub]
                 if not seen.ended:
                     self._subscribe(fresh, sub, options, {"epoch": seen.epoch, "offset": seen.offset})
+
+    def _read_all(self) -> None:
+        clients = {client for client, _ in self.seen}
+        for client in clients:
+            self.read(client)
+        while self.disk.answer():
+            for client in clients:
+                self.read(client)
 
     def _take(self, client: Client, frames: list[dict[str, Any]]) -> None:
         for frame in frames:
@@ -201,17 +271,16 @@ class Account(RuleBasedStateMachine):
         """Whoever reads and has credit has everything in the end, and no acknowledgement is left."""
         if not hasattr(self, "bench"):
             return
+        self.replay()
         for (client, sub), seen in list(self.seen.items()):
             if not seen.ended and client.session.id in self.bench.gateway.sessions:
                 self.read(client)
                 if not seen.ended:
                     client.say("resubscribe", sub=sub, credit=None)
                     seen.credit = None
-        for client in {client for client, _ in self.seen}:
-            self.read(client)
+        self._read_all()
         self.bench.loop.pass_seconds(10)
-        for client in {client for client, _ in self.seen}:
-            self.read(client)
+        self._read_all()
         for seen in self.seen.values():
             assert seen.ended or (seen.epoch, seen.offset) == (self.stream.epoch, self.stream.offset)
         self.bench.loop.turn()

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(180)]
 class Process:
     """`rivulet serve` as its user starts it."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(self, data: Path, port: int, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._words = [
             "-m",
@@ -35,12 +35,12 @@ class Process:
             "--log-format",
             "json",
         ]
+        self._environment = {**os.environ, "RIVULET_WORKER_GRACE_SECONDS": "20", **environment}
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        environment = {**os.environ, "RIVULET_WORKER_GRACE_SECONDS": "20"}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._words, env=environment, stderr=asyncio.subprocess.PIPE
+            sys.executable, *self._words, env=self._environment, stderr=asyncio.subprocess.PIPE
         )
         await self.until_logged("worker_started")
 
@@ -60,10 +60,10 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def serving(data: Path) -> AsyncIterator[Process]:
+async def serving(data: Path, **environment: str) -> AsyncIterator[Process]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = Process(data, port)
+    process = Process(data, port, **environment)
     await process.start()
     try:
         yield process
