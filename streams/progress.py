@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
-from pyspark.java_gateway import ensure_callback_server_started
-from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
 
 from streams.own import OwnStream
 
 log = logging.getLogger("rivulet.worker")
 
 PROGRESS: Final = "$progress"
+#: Reports that Spark is to keep of a query (`RETENTION`). Half as many batches may run before they are fetched.
+KEPT_REPORTS: Final = 100
+RETENTION: Final = "spark.sql.streaming.numRecentProgressUpdates"
+#: A report is there some milliseconds after the batch's function has returned, when Spark has written its commit.
+SETTLE_SECONDS: Final = 0.05
+INTERVAL_SECONDS: Final = 0.3
 _MS: Final = pa.int64()
 SCHEMA: Final = pa.schema(
     [
@@ -44,9 +52,8 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def row(text: str) -> dict[str, Any]:
-    """One row of `$progress`, but for the revision, from Spark's `StreamingQueryProgress` JSON."""
-    told = orjson.loads(text)
+def row(told: dict[str, Any]) -> dict[str, Any]:
+    """One row of `$progress`, but for the revision, from Spark's `StreamingQueryProgress`."""
     spent = told.get("durationMs") or {}
     operators = told.get("stateOperators") or []
     watermark = (told.get("eventTime") or {}).get("watermark")
@@ -70,53 +77,101 @@ def row(text: str) -> dict[str, Any]:
         "rows_dropped_by_watermark": sum(each["numRowsDroppedByWatermark"] for each in operators)
         if operators
         else None,
-        "progress": text,
+        "progress": orjson.dumps(told).decode(),
     }
 
 
 class Progress:
-    """Publishes a row per micro-batch of the session it is added to. Spark calls it some 150 ms after the batch.
+    """Publishes a row per micro-batch of one query, within half a second of it.
 
-    It takes Spark's event as JSON. PySpark's own listener would take it apart field by field, in hundreds of calls
-    between Python and the JVM, which costs more than the micro-batch.
+    Spark keeps the last reports of a query for whoever asks. They are fetched from there, all that are new in one go:
+    a listener would be called in Python beside every micro-batch, for more than a millisecond of processor time each,
+    which a query that runs back to back feels. The session needs `RETENTION` set to `KEPT_REPORTS`, so that none is
+    gone before it was fetched.
     """
 
-    def __init__(self, stream: OwnStream, revision_of: Callable[[int], int | None]) -> None:
+    def __init__(
+        self,
+        stream: OwnStream,
+        revision_of: Callable[[int], int | None],
+        interval_seconds: float = INTERVAL_SECONDS,
+    ) -> None:
         self._stream = stream
         self._revision_of = revision_of
+        self._interval_seconds = interval_seconds
+        self._query: StreamingQuery | None = None
+        self._sequence: Callable[[Any], Any] = tuple
+        self._newest: int | None = None
+        self._published = -1
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._over = threading.Event()
 
-    def listen(self, spark: SparkSession) -> None:
-        """Be told of the queries of this session."""
-        gateway, jvm = SparkContext._gateway, SparkContext._jvm  # noqa: SLF001 - as PySpark's own addListener does
-        assert gateway is not None
-        assert jvm is not None
-        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
-        wrap = jvm.org.apache.spark.sql.streaming.PythonStreamingQueryListenerWrapper
-        spark._jsparkSession.streams().addListener(wrap(self))  # noqa: SLF001
+    def watch(self, query: StreamingQuery) -> None:
+        """Fetch the reports of this query from now on, on a thread of its own."""
+        jvm: Any = SparkContext._jvm  # noqa: SLF001
+        self._sequence = jvm.scala.Predef.genericWrapArray
+        self._query = query
+        threading.Thread(target=self._keep_fetching, name=f"progress-{query.name}", daemon=True).start()
 
-    def onQueryProgress(self, event: Any) -> None:  # noqa: N802 - Java's name
-        """A micro-batch is done."""
+    def ran(self, batch: int) -> None:
+        """A micro-batch has been evaluated: its report is about to be there. Called in the order of the batches."""
+        if self._newest is None:
+            self._published = batch - 1
+        self._newest = batch
+        self._news.set()
+        if batch - self._published > KEPT_REPORTS // 2:  # before Spark lets go of the first of them
+            self.fetch()
+
+    def fetch(self) -> bool:
+        """Publish what reports there are; whether that of the newest batch was among them or before."""
+        with self._lock:
+            newest, query = self._newest, self._query
+            if newest is None or query is None:
+                return newest is None
+            if self._published < newest:
+                try:
+                    reports = self._reports(query, newest - self._published)
+                except (Py4JError, OSError):  # the JVM is gone, and the worker ends for that
+                    return True
+                for told in reports:
+                    self._publish(told)
+            return self._published >= newest
+
+    def finish(self) -> None:
+        """The query is over: publish what is left, and fetch no more."""
+        self._over.set()
+        self._news.set()
+        self.fetch()
+
+    def _keep_fetching(self) -> None:
+        fetched_at = 0.0
+        while self._news.wait() and not self._over.wait(
+            max(SETTLE_SECONDS, fetched_at + self._interval_seconds - time.monotonic())
+        ):
+            self._news.clear()
+            fetched_at = time.monotonic()
+            if not self.fetch():
+                self._news.set()
+
+    def _reports(self, query: StreamingQuery, missing: int) -> list[dict[str, Any]]:
+        """The reports of executed batches that have not been published, oldest first."""
+        kept = self._sequence(query._jsq.recentProgress())  # noqa: SLF001
+        # One more than is missing, so that the last published one shows that none was left out in between: now and
+        # then a report of a query that waits for data takes a place.
+        for count in (missing + 1, KEPT_REPORTS):
+            text = kept.takeRight(count).mkString("[", ",", "]")
+            told: list[dict[str, Any]] = orjson.loads(text)
+            if len(told) < count or told[0]["batchId"] <= self._published:
+                break
+        return [each for each in told if each["batchId"] > self._published and "addBatch" in each["durationMs"]]
+
+    def _publish(self, told: dict[str, Any]) -> None:
+        batch: int = told["batchId"]
         try:
-            self.publish(event.progress().json())
-        except Exception:  # Spark would print what a listener raises and drop it; here it is at least ours to read
-            log.exception("a progress report could not be published")
-
-    def publish(self, text: str) -> None:
-        """Publish Spark's `StreamingQueryProgress`, given as JSON."""
-        made = row(text)
-        made["revision"] = revision = self._revision_of(made["batch"])
-        self._stream.publish(pa.Table.from_pylist([made], schema=SCHEMA), made["batch"], revision or 0)
-
-    def onQueryStarted(self, event: Any) -> None:  # noqa: N802
-        """Nothing to tell: the runner does."""
-
-    def onQueryIdle(self, event: Any) -> None:  # noqa: N802
-        """Nothing to tell."""
-
-    def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
-        """Nothing to tell: the runner does."""
-
-    class Java:
-        """What py4j makes of it in the JVM."""
-
-        implements = ("org.apache.spark.sql.streaming.PythonStreamingQueryListener",)
+            revision = self._revision_of(batch)
+            rows = pa.Table.from_pylist([{**row(told), "revision": revision}], schema=SCHEMA)
+            self._stream.publish(rows, batch, revision or 0)
+        except Exception:  # one that cannot be read must not keep back those that follow
+            log.exception("the progress report of batch %d could not be published", batch)
+        self._published = batch

@@ -26,7 +26,7 @@ from streams.logs import LOGS, JobLog
 from streams.outbox import Outbox
 from streams.own import OwnStream, new_epoch
 from streams.pipes import PipedOutput
-from streams.progress import PROGRESS, Progress
+from streams.progress import KEPT_REPORTS, PROGRESS, RETENTION, Progress
 from streams.reasons import reason_of
 from streams.revisions import Recorded, Revisions, Snapshot
 from streams.session import STOP_TIMEOUT_SECONDS
@@ -232,11 +232,17 @@ class StreamJob(Job):
     _function: StreamFunction[Any]
     _query: StreamingQuery | None = None
 
+    def __init__(
+        self, start: StartJob, function: StreamFunction[Any], directory: JobDirectory, around: Surroundings
+    ) -> None:
+        super().__init__(start, function, directory, around)
+        self._progress = Progress(self.progress, self._revision_of)
+
     def _execute(self) -> None:
         spark = self._around.spark.newSession()
         for name, value in self._function.conf.items():
             spark.conf.set(name, value)
-        Progress(self.progress, self._revision_of).listen(spark)
+        spark.conf.set(RETENTION, str(KEPT_REPORTS))
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
         df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters)
         if self._stopping.is_set():
@@ -258,12 +264,17 @@ class StreamJob(Job):
         )
         if self._stopping.is_set():  # asked for while the query was being started
             self._query.stop()
-        self._query.awaitTermination()
+        self._progress.watch(self._query)
+        try:
+            self._query.awaitTermination()
+        finally:
+            self._progress.finish()
 
     def _each_batch(self, df: DataFrame, batch: int) -> None:
         with self._calls():
             self._log.batch = batch
             self._sink.run(batch, lambda snapshot: self._evaluate(df, snapshot))
+        self._progress.ran(batch)
 
     def _evaluate(self, df: DataFrame, snapshot: Snapshot[Any]) -> Tables:
         if snapshot.revision != self._log.revision:
@@ -280,7 +291,7 @@ class StreamJob(Job):
             log.warning("stopping %s: %s", self._start.name, reason_of(fault))
 
     def _settled(self) -> bool:
-        return self._directory.last_commit() >= self._sink.last_batch
+        return self._directory.last_commit() >= self._sink.last_batch and self._progress.fetch()
 
     def _revision_of(self, batch: int) -> int | None:
         entry = self._journal.get(batch)

@@ -38,7 +38,6 @@ TUNED: Final[Mapping[str, str]] = {
     ),
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.sql.streaming.stopTimeout": f"{STOP_TIMEOUT_SECONDS}s",
-    "spark.sql.streaming.numRecentProgressUpdates": "10",
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }

@@ -64,6 +64,12 @@ def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
     return {"kept": kept, "sums": pa.table({"sum": [sum(kept["value"].to_pylist())]})}
 
 
+@stream(trigger_ms=0)
+def rushing(spark: SparkSession) -> DataFrame:
+    """Micro-batches back to back."""
+    return numbers(spark, 5)
+
+
 @stream(outputs=[Output("output", mode="update", key=["bucket"])], output_mode="update", trigger_ms=100)
 def counted(spark: SparkSession) -> DataFrame:
     """State: how many numbers in each of ten buckets."""

@@ -134,6 +134,9 @@ def test_a_lost_driver_is_no_failure_of_the_job(desk: Desk) -> None:
     assert desk.asked_for_driver.wait(60)
     assert [report.state for report in desk.jobs.reports()] == [JobState.STARTING]
     assert not [frame for frame in desk.frames if isinstance(frame, JobChanged)]
+    left = desk.jobs._jobs["j"]  # its files would be closed by the worker's end, which is no part of this
+    left._thread.join(60)
+    left._end("failed", None)
 
 
 def test_ended_jobs_are_forgotten_in_time(desk: Desk) -> None:
