@@ -5,6 +5,8 @@ Exercises gateway.server.front, gateway.server.handshake, gateway.server.connect
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import kosoku
@@ -29,9 +31,16 @@ unclosed = pytest.mark.filterwarnings("ignore:unclosed file .*autobahntestsuite:
 
 
 @pytest.fixture(autouse=True)
-def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kosoku leaves its reports in the current folder."""
+def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """kosoku leaves its reports in the current folder, and puts a `pkg_resources` of its own before everybody's."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    before = sys.modules.get("pkg_resources")
+    yield
+    if before is None:
+        sys.modules.pop("pkg_resources", None)
+    else:
+        sys.modules["pkg_resources"] = before
 
 
 async def test_every_case_of_the_framing_passes(gateway: RunningGateway) -> None:
