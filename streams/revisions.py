@@ -91,6 +91,11 @@ class Revisions(Generic[P]):
         with self._lock:
             return self._known[self._current.revision]
 
+    @property
+    def newest(self) -> Snapshot[P]:
+        """The newest accepted revision, to look at: a batch must `pin` or `take` its own."""
+        return self._current
+
     def take(self, revision: int) -> Snapshot[P]:
         """The snapshot for a batch that is computed under `revision`; from now on that one cannot be superseded."""
         with self._lock:
@@ -98,6 +103,11 @@ class Revisions(Generic[P]):
             if revision == self._current.revision:
                 return self._current
             return Snapshot(revision, self._kind.from_values(self._known[revision].values))
+
+    def pin(self, begin: Callable[[int], int]) -> Snapshot[P]:
+        """The snapshot for a batch that begins: `begin` gets the newest revision, and returns the one it has pinned."""
+        with self._lock:  # no change may come between the two
+            return self.take(begin(self._current.revision))
 
     def set(self, patch: Values, if_revision: int | UnsetType, by: str, at: datetime) -> Recorded:
         """Accept a change: check, compare, write down, announce. Returns the revision that then holds.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -19,9 +20,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 from gateway.protocol.link import JobChanged, JobReport, StartJob, StreamReport
 from gateway.protocol.states import JOB, Machine
 from gateway.protocol.types import JobState, StopMode
+from streams.columns import live_table
 from streams.function import BatchFunction, Function, StreamFunction
 from streams.job import JobContext
 from streams.jobdir import JobDirectory, JobFile
+from streams.live import LiveSource, ParameterServer
 from streams.logs import LOGS, JobLog
 from streams.outbox import Outbox
 from streams.own import OwnStream, new_epoch
@@ -50,6 +53,7 @@ class Surroundings:
 
     spark: SparkSession
     outbox: Outbox
+    parameters: ParameterServer
     schedule: Callable[[Callable[[], None]], None]
     driver_lost: Callable[[], bool]
 
@@ -231,14 +235,23 @@ class StreamJob(Job):
     _checkpointed = True
     _function: StreamFunction[Any]
     _query: StreamingQuery | None = None
+    _token = ""
 
     def _execute(self) -> None:
+        self._token = self._around.parameters.open(self._live_table)
+        try:
+            self._run_query()
+        finally:
+            self._around.parameters.forget(self._token)
+
+    def _run_query(self) -> None:
         spark = self._around.spark.newSession()
         for name, value in self._function.conf.items():
             spark.conf.set(name, value)
         Progress(self.progress, self._revision_of).listen(spark)
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
-        df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters)
+        live = LiveSource(spark, self._around.parameters, self._token)
+        df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters, live)
         if self._stopping.is_set():
             return
         self._query = (
@@ -270,6 +283,13 @@ class StreamJob(Job):
             self._context.logger.info("from this micro-batch on, parameters of revision %d", snapshot.revision)
         self._log.revision = snapshot.revision
         return self._function.evaluate(df, snapshot.parameters)
+
+    def _live_table(self, name: str) -> pa.Table:
+        """What Spark reads for the micro-batch that it has planned: nothing else can run before that is committed."""
+        planned = self._directory.last_planned()
+        running = planned > self._directory.last_commit()
+        snapshot = self._sink.pinned(planned) if running else self.revisions.newest
+        return live_table(snapshot.parameters, name)
 
     def _interrupt(self) -> None:
         if self._query is None:
