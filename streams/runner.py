@@ -47,14 +47,14 @@ COMMIT_SECONDS: Final = 2.0
 class Surroundings:
     """What a job needs of its worker.
 
-    `schedule` calls something a little later; `driver_lost` says whether the JVM is gone, in which case nothing is a
-    job's own fault.
+    `schedule` calls something after so many seconds, on the link's thread; `driver_lost` says whether the JVM is gone,
+    in which case nothing is a job's own fault.
     """
 
     spark: SparkSession
     outbox: Outbox
     parameters: ParameterServer
-    schedule: Callable[[Callable[[], None]], None]
+    schedule: Callable[[Callable[[], None], float], None]
     driver_lost: Callable[[], bool]
 
 
@@ -107,6 +107,7 @@ class Job(ABC):
         self._state_lock = threading.Lock()
         self._stopping = threading.Event()
         self._quiet = False
+        self._wake_at: datetime | None = None
         self._thread = threading.Thread(target=self._main, name=f"job-{start.name}", daemon=True)
 
     @property
@@ -117,6 +118,21 @@ class Job(ABC):
     def start(self) -> None:
         """Run the job on a thread of its own."""
         self._thread.start()
+        self.watch_expiries()
+
+    def watch_expiries(self) -> None:
+        """End the changes whose time is over, and see to it that the next one ends in time."""
+        if self.ended:
+            return
+        now = datetime.now(UTC)
+        upcoming = self.revisions.expire(now)
+        if upcoming is not None and (self._wake_at is None or upcoming < self._wake_at):
+            self._wake_at = upcoming
+            self._around.schedule(self._woken, max(0.0, (upcoming - now).total_seconds()))
+
+    def _woken(self) -> None:
+        self._wake_at = None
+        self.watch_expiries()
 
     def report(self) -> JobReport:
         """The job as it is now."""
@@ -251,7 +267,7 @@ class StreamJob(Job):
         Progress(self.progress, self._revision_of).listen(spark)
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
         live = LiveSource(spark, self._around.parameters, self._token)
-        df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters, live)
+        df = self._function.build(spark, self.revisions.newest.parameters, live)
         if self._stopping.is_set():
             return
         self._query = (

@@ -26,7 +26,7 @@ from streams.java import JvmFailed, NoSuitableJava, find_java
 from streams.jobs import Jobs
 from streams.link import Address, GatewayGone, Link, Refused
 from streams.live import ParameterServer
-from streams.logs import FLUSH_AFTER_SECONDS, JobLogHandler, JobStdout
+from streams.logs import JobLogHandler, JobStdout
 from streams.runner import Surroundings
 from streams.session import Driver, start_driver
 
@@ -181,9 +181,9 @@ class Worker:
             jobs=self._jobs.reports(),
         )
 
-    def _schedule(self, call: Callable[[], None]) -> None:
+    def _schedule(self, call: Callable[[], None], after_seconds: float) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH_AFTER_SECONDS, call)
+            self._loop.call_soon_threadsafe(self._loop.call_later, after_seconds, call)
 
     def _driver_lost(self) -> bool:
         lost = self._driver.lost()

@@ -158,3 +158,30 @@ async def test_state_and_replays_after_kills(peer: GatewayPeer, start_worker: St
     output = await peer.published("job-1", "output", lambda got: got[-1].head.offset > have + 2)
     assert len(output) > output[-1].head.offset, "no batch came twice: nothing was replayed"
     assert_recomputed(output, revisions(peer, first))
+
+
+async def test_a_change_for_a_time_goes_back_by_itself_over_a_restart_too(
+    peer: GatewayPeer, start_worker: StartWorker
+) -> None:
+    worker = await start_worker()
+    first = await start(peer, "weighed")
+    tried = await peer.set_parameters({"minimum": 7}, dry_run=True)
+    assert (tried.revision, tried.values["minimum"], tried.changed) == (1, 7, {"minimum": 7})
+    await peer.set_parameters({"minimum": 60}, ttl_s=0.5)
+    back = await peer.frame(ParametersChanged, revision=3, state=RevisionState.APPLIED)
+    assert (back.values, back.changed) == (first, {"minimum": 0})
+    states = [change.state for change in peer.all(ParametersChanged, revision=2)]
+    assert states in (["accepted", "applied", "reverted"], ["accepted", "superseded"])
+
+    held = await peer.set_parameters({"minimum": 40}, ttl_s=2)
+    await peer.frame(ParametersChanged, revision=4, state=RevisionState.APPLIED)
+    worker.signal(signal.SIGKILL)
+    assert await worker.exit() == -signal.SIGKILL
+    assert (held.revision, peer.all(ParametersChanged, revision=5)) == (4, [])
+    await start_worker()
+    await peer.start_job("weighed")
+    await peer.frame(ParametersChanged, revision=4, state=RevisionState.REVERTED)
+    back = await peer.frame(ParametersChanged, revision=5, state=RevisionState.APPLIED)
+    assert back.values == first
+    output = await peer.published("job-1", "output", lambda got: got[-1].head.revision == 5)
+    assert_recomputed(output, revisions(peer, first))

@@ -33,7 +33,7 @@ class Desk:
         self.asked_for_driver = threading.Event()
         self.outbox = Outbox(self._wake)
         self.outbox.connected()
-        around = Surroundings(spark, self.outbox, server, lambda call: None, self._driver_lost)
+        around = Surroundings(spark, self.outbox, server, lambda call, after_seconds: None, self._driver_lost)
         self.jobs = Jobs(FUNCTIONS, data, around, self.outbox)
 
     def _driver_lost(self) -> bool:
