@@ -10,11 +10,11 @@ from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
 from streams.errors import DeclarationError
-from streams.kinds import Choice, Duration, Flag, Kind, Many, Nullable, Number, Text
+from streams.kinds import Choice, Duration, Flag, Kind, Many, Nullable, Number, Record, Row, Text
 
 SUPPORTED = (
     "bool, int, float, str, Literal[...], an Enum, datetime.timedelta, list[T] or tuple[T, ...] of these, "
-    "and T | None of any"
+    "and T | None of any; a list may also be of a class derived from Parameters, as a table's rows"
 )
 
 
@@ -57,6 +57,8 @@ def _kind(annotation: Any, declared: Declared, left: set[str]) -> Kind:
             return Nullable(_kind(inner[0], declared, left))
     elif origin is list or (origin is tuple and arguments[1:] == (Ellipsis,)):
         limits = _take(declared, left, "min_length", "max_length")
+        if isinstance(arguments[0], type) and issubclass(arguments[0], Row):
+            return Many(_record(arguments[0]), origin, **limits)
         if get_origin(arguments[0]) in (None, Literal):
             of_items = replace(declared, min_length=None, max_length=None)
             return Many(_kind(arguments[0], of_items, left), origin, **limits)
@@ -65,6 +67,14 @@ def _kind(annotation: Any, declared: Declared, left: set[str]) -> Kind:
     elif isinstance(annotation, type):
         return _plain_kind(annotation, declared, left)
     raise DeclarationError(f"the type {_name(annotation)} is not supported: use {SUPPORTED}")
+
+
+def _record(row: Any) -> Record:
+    if not row.declared_fields() or row.live_names:
+        raise DeclarationError(
+            f"{row.__name__} describes a row: give it fields, none of them `live`; the whole list may be"
+        )
+    return Record(row)
 
 
 def _plain_kind(annotation: type, declared: Declared, left: set[str]) -> Kind:

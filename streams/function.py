@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gateway.protocol.types import FunctionInfo, FunctionKind, OutputInfo, OutputMode
 from streams.errors import DeclarationError
+from streams.live import LiveSource
 from streams.outputs import Output, resolve_outputs
 from streams.parameters import NoParameters, Parameters
 from streams.results import batch_tables, stream_tables, streaming_frame
@@ -153,9 +155,14 @@ class StreamFunction(Function[P]):
 
         return declare
 
-    def build(self, spark: SparkSession, parameters: P) -> DataFrame:
-        """The streaming DataFrame. Raises `ResultError` where the function returns something else."""
-        return streaming_frame(self.name, self._call(self._plain, spark, parameters))
+    def build(self, spark: SparkSession, parameters: P, live: LiveSource | None = None) -> DataFrame:
+        """The streaming DataFrame. Its live columns and tables are read from `live`; without it they stay as they are.
+
+        Raises `ResultError` where the function returns something else.
+        """
+        with live.use() if live else nullcontext():
+            result = self._call(self._plain, spark, parameters)
+        return streaming_frame(self.name, result)
 
     def evaluate(self, df: DataFrame, parameters: P) -> dict[str, pa.Table]:
         """Compute one micro-batch: an Arrow table for every declared output.

@@ -71,7 +71,7 @@ class JobDirectory:
         """
         file = self.path / "journal.jsonl"
         journal = Journal(file, outputs)
-        planned = _newest(self.checkpoint / "offsets")
+        planned = self.last_planned()
         if not checkpointed or self.last_commit() <= journal.last_batch <= planned:
             return journal, described.epoch
         log.warning(
@@ -86,6 +86,10 @@ class JobDirectory:
         described.epoch = new_epoch()
         self._write(described)
         return Journal(file, outputs), described.epoch
+
+    def last_planned(self) -> int:
+        """The newest micro-batch that Spark has planned, and perhaps runs; -1 where there is none."""
+        return _newest(self.checkpoint / "offsets")
 
     def last_commit(self) -> int:
         """The last micro-batch that Spark has committed; -1 where there is none."""

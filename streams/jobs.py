@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError, invalid_parameters
@@ -116,9 +117,20 @@ class Jobs:
         job = self._find(request.job)
         if job.ended:
             raise RivuletError(ErrorCode.CONFLICT, f"the job has ended ({job.report().state}): start it again", "$.job")
-        held = job.revisions.set(request.values, request.if_revision, request.by, datetime.now(UTC))
-        done = Done(request=request.request, revision=held.revision, values=held.values, effect=Effect.LIVE)
+        revisions, before = job.revisions, job.revisions.current
+        change = revisions.try_set if request.dry_run else revisions.set
+        made = change(request.values, request.if_revision, request.by, datetime.now(UTC), request.ttl_s or None)
+        same = made.revision == before.revision
+        done = Done(
+            request=request.request,
+            revision=before.revision if request.dry_run else made.revision,
+            values=made.values,
+            effect=Effect.LIVE,
+            changed=({} if same else made.changed) if request.dry_run else UNSET,
+            expires_at=made.expires_at or UNSET,
+        )
         self._outbox.control(done)
+        job.watch_expiries()
 
     def _find(self, job: str) -> Job:
         known = self._jobs.get(job)

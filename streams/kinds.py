@@ -6,14 +6,18 @@ import json
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.protocol.types import MAX_SAFE_INTEGER, Fault
 from streams.durations import read_duration, write_duration
+from streams.errors import Faults
+
+if TYPE_CHECKING:
+    from streams.schema import Field
 
 
 class Kind(ABC):
@@ -198,6 +202,55 @@ class Many(Kind):
     def schema(self) -> dict[str, Any]:
         limits = {"minItems": self.min_length, "maxItems": self.max_length}
         return {"type": "array", "items": self.item.schema(), **present(limits)}
+
+
+@runtime_checkable
+class Row(Protocol):
+    """What a `Parameters` class is to the kinds: it reads, writes and describes itself."""
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Row:
+        """Read one; raises `Faults`."""
+
+    def to_values(self) -> dict[str, Any]:
+        """Its wire form."""
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Its JSON Schema."""
+
+    @classmethod
+    def declared_fields(cls) -> Mapping[str, Field]:
+        """Its fields by name."""
+
+
+@dataclass(frozen=True)
+class Record(Kind):
+    """One row of a table: the item of a `list[R]` where `R` is a `Parameters` class."""
+
+    row: type[Row]
+
+    @property
+    def words(self) -> str:
+        return f"an object with {', '.join(self.row.declared_fields())}"
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        if isinstance(value, self.row):
+            return value
+        if not isinstance(value, Mapping):
+            self.refuse(value, path, faults)
+            return value
+        try:
+            return self.row.from_values(value)
+        except Faults as refused:
+            faults.extend(Fault(path + fault.path[1:], fault.detail) for fault in refused.faults)
+            return value
+
+    def write(self, value: Row) -> dict[str, Any]:
+        return value.to_values()
+
+    def schema(self) -> dict[str, Any]:
+        return {name: each for name, each in self.row.schema().items() if name != "$schema"}
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,10 @@ _current: ContextVar[JobLog | None] = ContextVar("rivulet_job_log", default=None
 class JobLog:
     """Collects one job's lines, bounded, and publishes those of a moment together.
 
-    `schedule` arranges for `flush` to be called a little later, on a thread of its choice.
+    `schedule` arranges for `flush` to be called after so many seconds, on a thread of its choice.
     """
 
-    def __init__(self, stream: OwnStream, schedule: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, stream: OwnStream, schedule: Callable[[Callable[[], None], float], None]) -> None:
         self._stream = stream
         self._schedule = schedule
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class JobLog:
                 }
             )
         if first:
-            self._schedule(self.flush)
+            self._schedule(self.flush, FLUSH_AFTER_SECONDS)
 
     def flush(self) -> None:
         """Publish what has been collected."""

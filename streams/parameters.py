@@ -10,9 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
 
+from pyspark.sql import Column, DataFrame, SparkSession
+
 from gateway.protocol.types import Fault
+from streams import columns
 from streams.declared import Declared, kind_of
 from streams.errors import DeclarationError, Faults
+from streams.kinds import Kind, Many
+from streams.live import live_source
 from streams.schema import Field, schema_of
 
 _DECLARED = "rivulet"
@@ -92,6 +97,47 @@ class Parameters:
 
     def check(self) -> Iterable[Fault] | None:
         """Say what is wrong between fields, each of which is valid by itself: override it, and change nothing in it."""
+
+    def column(self, name: str) -> Column:
+        """The live parameter `name` as a Column, for use anywhere in a query, upstream of aggregations too.
+
+        In a job's query every micro-batch computes with the value of its own revision; elsewhere (a unit test, the
+        per-batch part) it is a literal. Raises `DeclarationError` for a name that is no live parameter, or a table.
+        """
+        kind = self._live_kind(name)
+        if columns.is_table(kind):
+            raise DeclarationError(f"{type(self).__name__}.{name} is a table: use `parameters.table(spark, {name!r})`")
+        if (source := live_source()) is None:
+            return columns.literal(kind, getattr(self, name))
+        return source.column(name, columns.scalars_schema(type(self)))
+
+    def table(self, spark: SparkSession, name: str) -> DataFrame:
+        """The live list `name` as a DataFrame to join with: the columns of its rows, or one, `value`.
+
+        In a job's query every micro-batch reads the list of its own revision. Raises `DeclarationError` for a name
+        that is no live list.
+        """
+        kind = self._live_kind(name)
+        if not isinstance(kind, Many):
+            raise DeclarationError(f"{type(self).__name__}.{name} is no list: use `parameters.column({name!r})`")
+        if (source := live_source()) is None:
+            return spark.createDataFrame(columns.table(kind, getattr(self, name)))
+        return source.table(name, columns.table_schema(kind))
+
+    def _live_kind(self, name: str) -> Kind:
+        field = self._fields.get(name)
+        if field is None:
+            raise DeclarationError(f"{type(self).__name__}.{name} {_unknown(name, self._fields)}")
+        if not field.declared.live:
+            raise DeclarationError(
+                f"{type(self).__name__}.{name} is not live: use `parameters.{name}`, or declare it with live=True"
+            )
+        return field.kind
+
+    @classmethod
+    def declared_fields(cls) -> Mapping[str, Field]:
+        """The declared parameters by name."""
+        return cls._fields
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:

@@ -14,6 +14,8 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException, StreamingQueryException
 
 MAX_CHARACTERS: Final = 2_000
+#: Where a subquery or a broadcast fails, Spark tells that it waited for it, and keeps the reason to itself.
+_NO_REASON: Final = "Exception thrown in awaitResult"
 _LIBRARIES: Final = tuple(str(Path(each.__file__ or "").parent) for each in (pyspark, py4j, reactivex))
 _RUNTIME: Final = str(Path(__file__).parent)
 _BUNDLED: Final = str(Path(__file__).parent / "functions")
@@ -34,8 +36,17 @@ def _message(fault: BaseException) -> str:
     if isinstance(fault, Py4JJavaError):
         return _told_by_spark(str(fault.java_exception.toString()))
     if isinstance(fault, StreamingQueryException | PySparkException):
-        return _told_by_spark(str(fault))
+        text = _told_by_spark(str(fault))
+        return text if not text.startswith(_NO_REASON) else _told_by_spark(_root_cause(fault) or text)
     return str(fault).strip()
+
+
+def _root_cause(fault: StreamingQueryException | PySparkException) -> str:
+    """What the innermost of the JVM's exceptions says."""
+    cause = getattr(fault, "_origin", None)
+    while cause is not None and (inner := cause.getCause()) is not None:
+        cause = inner
+    return "" if cause is None else str(cause.toString())
 
 
 def _told_by_spark(text: str) -> str:
@@ -43,9 +54,8 @@ def _told_by_spark(text: str) -> str:
     text = re.sub(r"^.*?terminated with exception: ", "", text, count=1, flags=re.DOTALL)
     text = re.split(r"\n\s*at |\n\nJVM stacktrace|\n== |;\n(?=\S)", text)[0]
     if "Traceback (most recent call last)" in text:
-        lines = [
-            line.strip() for line in text.strip().splitlines() if line.strip() and not line.strip().startswith("^")
-        ]
+        told = [line.strip() for line in text.strip().splitlines()]
+        lines = [line for line in told if line and not line.startswith(("^", "SQLSTATE"))]
         frames = [line for line in lines if line.startswith("File ") and not any(lib in line for lib in _LIBRARIES)]
         return "; ".join([lines[-1], *frames[-1:]])
     return " ".join(line.strip() for line in text.strip().splitlines()[:6])

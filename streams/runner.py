@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -19,9 +20,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 from gateway.protocol.link import JobChanged, JobReport, StartJob, StreamReport
 from gateway.protocol.states import JOB, Machine
 from gateway.protocol.types import JobState, StopMode
+from streams.columns import live_table
 from streams.function import BatchFunction, Function, StreamFunction
 from streams.job import JobContext
 from streams.jobdir import JobDirectory, JobFile
+from streams.live import LiveSource, ParameterServer
 from streams.logs import LOGS, JobLog
 from streams.outbox import Outbox
 from streams.own import OwnStream, new_epoch
@@ -44,13 +47,14 @@ COMMIT_SECONDS: Final = 2.0
 class Surroundings:
     """What a job needs of its worker.
 
-    `schedule` calls something a little later; `driver_lost` says whether the JVM is gone, in which case nothing is a
-    job's own fault.
+    `schedule` calls something after so many seconds, on the link's thread; `driver_lost` says whether the JVM is gone,
+    in which case nothing is a job's own fault.
     """
 
     spark: SparkSession
     outbox: Outbox
-    schedule: Callable[[Callable[[], None]], None]
+    parameters: ParameterServer
+    schedule: Callable[[Callable[[], None], float], None]
     driver_lost: Callable[[], bool]
 
 
@@ -103,6 +107,7 @@ class Job(ABC):
         self._state_lock = threading.Lock()
         self._stopping = threading.Event()
         self._quiet = False
+        self._wake_at: datetime | None = None
         self._thread = threading.Thread(target=self._main, name=f"job-{start.name}", daemon=True)
 
     @property
@@ -113,6 +118,21 @@ class Job(ABC):
     def start(self) -> None:
         """Run the job on a thread of its own."""
         self._thread.start()
+        self.watch_expiries()
+
+    def watch_expiries(self) -> None:
+        """End the changes whose time is over, and see to it that the next one ends in time."""
+        if self.ended:
+            return
+        now = datetime.now(UTC)
+        upcoming = self.revisions.expire(now)
+        if upcoming is not None and (self._wake_at is None or upcoming < self._wake_at):
+            self._wake_at = upcoming
+            self._around.schedule(self._woken, max(0.0, (upcoming - now).total_seconds()))
+
+    def _woken(self) -> None:
+        self._wake_at = None
+        self.watch_expiries()
 
     def report(self) -> JobReport:
         """The job as it is now."""
@@ -231,6 +251,7 @@ class StreamJob(Job):
     _checkpointed = True
     _function: StreamFunction[Any]
     _query: StreamingQuery | None = None
+    _token = ""
 
     def __init__(
         self, start: StartJob, function: StreamFunction[Any], directory: JobDirectory, around: Surroundings
@@ -239,12 +260,20 @@ class StreamJob(Job):
         self._progress = Progress(self.progress, self._revision_of)
 
     def _execute(self) -> None:
+        self._token = self._around.parameters.open(self._live_table)
+        try:
+            self._run_query()
+        finally:
+            self._around.parameters.forget(self._token)
+
+    def _run_query(self) -> None:
         spark = self._around.spark.newSession()
         for name, value in self._function.conf.items():
             spark.conf.set(name, value)
         spark.conf.set(RETENTION, str(KEPT_REPORTS))
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
-        df = self._function.build(spark, self.revisions.take(self.revisions.current.revision).parameters)
+        live = LiveSource(spark, self._around.parameters, self._token)
+        df = self._function.build(spark, self.revisions.newest.parameters, live)
         if self._stopping.is_set():
             return
         self._query = (
@@ -281,6 +310,13 @@ class StreamJob(Job):
             self._context.logger.info("from this micro-batch on, parameters of revision %d", snapshot.revision)
         self._log.revision = snapshot.revision
         return self._function.evaluate(df, snapshot.parameters)
+
+    def _live_table(self, name: str) -> pa.Table:
+        """What Spark reads for the micro-batch that it has planned: nothing else can run before that is committed."""
+        planned = self._directory.last_planned()
+        running = planned > self._directory.last_commit()
+        snapshot = self._sink.pinned(planned) if running else self.revisions.newest
+        return live_table(snapshot.parameters, name)
 
     def _interrupt(self) -> None:
         if self._query is None:

@@ -67,6 +67,14 @@ class Driver:
         """The version of the Java that it runs on."""
         return str(self.spark.sparkContext._jvm.System.getProperty("java.version"))  # type: ignore[union-attr]  # noqa: SLF001
 
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Where this process may listen for Spark's executors, and the name by which they reach it."""
+        conf = self.spark.sparkContext.getConf()
+        host = conf.get("spark.driver.host")
+        assert host is not None, "Spark sets it where it is not given"
+        return conf.get("spark.driver.bindAddress") or host, host
+
     def lost(self) -> bool:
         """Whether the JVM is gone or on its way out: nothing that fails now is a job's own fault."""
         if self.jvm.poll() is not None:

@@ -70,8 +70,8 @@ class Sink(Generic[P]):
                 raise Stopped
             self._running = batch
         try:
-            entry = self._journal.begin(batch, self._revisions.current.revision)
-            tables = self._through_pipes(evaluate(self._revisions.take(entry.revision)))
+            entry, snapshot = self._pin(batch)
+            tables = self._through_pipes(evaluate(snapshot))
             left = self._hand_over(entry, tables)
             if not self._outbox.await_received(self._job, left):
                 raise Stopped
@@ -83,6 +83,10 @@ class Sink(Generic[P]):
             with self._state:
                 self._running = None
                 self._state.notify_all()
+
+    def pinned(self, batch: int) -> Snapshot[P]:
+        """The snapshot that a batch is computed under; whoever asks first pins it. For any thread."""
+        return self._pin(batch)[1]
 
     def stop(self, timeout_seconds: float) -> bool:
         """Begin no further batch; wait for the running one. False where it does not end in time."""
@@ -97,6 +101,13 @@ class Sink(Generic[P]):
         self._outbox.release(self._job)
         for pipe in self._pipes.values():
             pipe.close()
+
+    def _pin(self, batch: int) -> tuple[Batch, Snapshot[P]]:
+        with self._state:
+            snapshot = self._revisions.pin(lambda newest: self._journal.begin(batch, newest).revision)
+            entry = self._journal.get(batch)
+        assert entry is not None, "it has just begun"
+        return entry, snapshot
 
     def _through_pipes(self, tables: Tables) -> dict[str, list[pa.Table]]:
         out: dict[str, list[pa.Table]] = {}

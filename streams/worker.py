@@ -25,7 +25,8 @@ from streams.discovery import DEFAULT_SOURCES, Catalogue, discover
 from streams.java import JvmFailed, NoSuitableJava, find_java
 from streams.jobs import Jobs
 from streams.link import Address, GatewayGone, Link, Refused
-from streams.logs import FLUSH_AFTER_SECONDS, JobLogHandler, JobStdout
+from streams.live import ParameterServer
+from streams.logs import JobLogHandler, JobStdout
 from streams.runner import Surroundings
 from streams.session import Driver, start_driver
 
@@ -105,7 +106,9 @@ def _seconds(text: str) -> float:
 class Worker:
     """Ties the link, the jobs and the driver together, on one event loop."""
 
-    def __init__(self, options: argparse.Namespace, driver: Driver, catalogue: Catalogue) -> None:
+    def __init__(
+        self, options: argparse.Namespace, driver: Driver, catalogue: Catalogue, parameters: ParameterServer
+    ) -> None:
         self._options = options
         self._driver = driver
         self._catalogue = catalogue
@@ -117,6 +120,7 @@ class Worker:
         around = Surroundings(
             spark=driver.spark,
             outbox=self._link.outbox,
+            parameters=parameters,
             schedule=self._schedule,
             driver_lost=self._driver_lost,
         )
@@ -177,9 +181,9 @@ class Worker:
             jobs=self._jobs.reports(),
         )
 
-    def _schedule(self, call: Callable[[], None]) -> None:
+    def _schedule(self, call: Callable[[], None], after_seconds: float) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH_AFTER_SECONDS, call)
+            self._loop.call_soon_threadsafe(self._loop.call_later, after_seconds, call)
 
     def _driver_lost(self) -> bool:
         lost = self._driver.lost()
@@ -214,7 +218,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _work(options: argparse.Namespace, driver: Driver, catalogue: Catalogue) -> Exit:
-    return await Worker(options, driver, catalogue).run()
+    parameters = ParameterServer(*driver.addresses)
+    try:
+        return await Worker(options, driver, catalogue, parameters).run()
+    finally:
+        await asyncio.to_thread(parameters.close)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

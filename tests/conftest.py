@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from streams.archive import ensure_archive
 from streams.java import find_java
+from streams.live import ParameterServer
 from streams.session import start_driver
 
 
@@ -20,3 +21,11 @@ def spark() -> Iterator[SparkSession]:
     driver = start_driver(java, {"spark.master": "local[2]"}, ensure_archive(java, logging.getLogger(__name__).info))
     yield driver.spark
     driver.close()
+
+
+@pytest.fixture(scope="session")
+def parameter_server() -> Iterator[ParameterServer]:
+    """What a worker's queries read their live parameters from."""
+    server = ParameterServer("127.0.0.1", "127.0.0.1")
+    yield server
+    server.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,8 @@ from pyspark.sql import SparkSession
 from gateway.cli.app import app
 from gateway.cli.exits import Exit
 from gateway.settings import NOT_SETTINGS, describe, load
+from streams.columns import live_table
+from streams.live import LiveSource, ParameterServer
 from tests.documents import ROOT, block, blocks
 
 IN_DOCS = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
@@ -60,14 +63,40 @@ def test_links_lead_somewhere(document: str) -> None:
     assert not missing
 
 
-@pytest.mark.spark
-def test_the_examples_of_writing_functions_run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_examples(document: str, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Any:
     """All blocks, one after the other, as a reader would type them into one file and its test."""
     example: Any = ModuleType("example")
     example.spark = spark
     monkeypatch.setitem(sys.modules, "example", example)
-    for each in blocks("docs/writing-functions.md"):
+    for each in blocks(document):
         assert each.language == "python"
-        exec(compile(each.text, "docs/writing-functions.md", "exec", dont_inherit=True), vars(example))
+        exec(compile(each.text, document, "exec", dont_inherit=True), vars(example))
+    return example
+
+
+@pytest.mark.spark
+def test_the_examples_of_writing_functions_run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = run_examples("docs/writing-functions.md", spark, monkeypatch)
     assert example.clicks.info.outputs[1].key == ("page",)
     assert "counts" in example.clicks.pipes
+
+
+@pytest.mark.spark
+def test_the_examples_of_live_parameters_run(
+    spark: SparkSession, parameter_server: ParameterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plain PySpark, and then as a worker builds and runs them."""
+    example = run_examples("docs/live-parameters.md", spark, monkeypatch)
+    for function, column in ((example.busy_moments, "count"), (example.word_scores, "score")):
+        own = spark.newSession()
+        parameters = function.parameters()
+        token = parameter_server.open(partial(live_table, parameters))
+        df = function.build(own, parameters, LiveSource(own, parameter_server, token))
+        writer = df.writeStream.outputMode(str(function.output_mode)).queryName(function.name)
+        query = writer.format("memory").trigger(processingTime="0 seconds").start()
+        try:
+            query.processAllAvailable()
+            assert column in own.table(function.name).columns
+        finally:
+            query.stop()
+            parameter_server.forget(token)

@@ -82,6 +82,10 @@ def set_(
     if_revision: Annotated[
         int | None, typer.Option(metavar="REVISION", help="Only if the parameters are still at this revision.")
     ] = None,
+    ttl: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long it is to hold; then the old values come back.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it takes effect.")] = True,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for that.")] = 30.0,
     json: Json = False,
@@ -94,13 +98,19 @@ def set_(
     rivulet set host_metrics threshold=2
     rivulet set host_metrics metrics=cpu,memory threshold=null
     rivulet set host_metrics threshold=2 --if-revision 4
+    rivulet set host_metrics threshold=2 --ttl 600
+    rivulet set host_metrics threshold=2 --dry-run
     """
     from gateway.cli.output import print_json, progress
     from gateway.cli.values import parse_values
 
     async def work(client: Client) -> dict[str, Any]:
         schema = (await client.get_parameters(job)).schema
-        change = await client.set_parameters(job, parse_values(values, schema), if_revision=if_revision)
+        patch = parse_values(values, schema)
+        if dry_run:
+            tried = await client.try_parameters(job, patch, if_revision=if_revision)
+            return {"job": tried.job, "revision": tried.revision, "effect": tried.effect, "changed": tried.changed}
+        change = await client.set_parameters(job, patch, if_revision=if_revision, ttl_seconds=ttl)
         result = {"job": change.job, "revision": change.revision, "effect": change.effect, "values": change.values}
         if not wait:
             return result
@@ -110,6 +120,9 @@ def set_(
     result = with_client(gateway, token, work)
     if json:
         print_json(result)
+    elif dry_run:
+        would = ", ".join(f"{name}={cell(value)}" for name, value in result["changed"].items()) or "nothing"
+        print(f"would change {would}, effect: {result['effect']}")
     elif wait:
         print(f"revision {result['revision']} applied at batch {result['batch']}")
     else:

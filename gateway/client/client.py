@@ -186,11 +186,19 @@ class Client:
         """A job's parameters in force: `revision`, `values`, and the JSON Schema that they follow."""
         return await self._ask(lambda n: frames.GetParameters(id=n, job=job), frames.ParametersReply)
 
-    async def set_parameters(self, job: str, values: Mapping[str, Any], *, if_revision: int | None = None) -> Change:
+    async def set_parameters(
+        self,
+        job: str,
+        values: Mapping[str, Any],
+        *,
+        if_revision: int | None = None,
+        ttl_seconds: float | None = None,
+    ) -> Change:
         """Change parameters of a running job; returns when the change is accepted. `await change.applied()` after that.
 
         `values` holds what is to change; None brings a parameter's default back. With `if_revision` it is refused
-        (`REVISION_CONFLICT`) where the parameters are not at that revision any more.
+        (`REVISION_CONFLICT`) where the parameters are not at that revision any more. After `ttl_seconds` the old values
+        come back by themselves.
         """
 
         def command(command_id: int) -> frames.SetParameters:
@@ -199,6 +207,7 @@ class Client:
                 job=job,
                 values=dict(values),
                 if_revision=UNSET if if_revision is None else if_revision,
+                ttl_s=UNSET if ttl_seconds is None else ttl_seconds,
             )
 
         watch = await self._watch(job)
@@ -208,6 +217,22 @@ class Client:
             return Change(accepted, watch.outcome(accepted))
         finally:
             watch.asking -= 1
+
+    async def try_parameters(
+        self, job: str, values: Mapping[str, Any], *, if_revision: int | None = None
+    ) -> frames.ParametersAccepted:
+        """What `set_parameters` would make of a change, which is not made: its `values`, `changed` and `effect`."""
+
+        def command(command_id: int) -> frames.SetParameters:
+            return frames.SetParameters(
+                id=command_id,
+                job=job,
+                values=dict(values),
+                if_revision=UNSET if if_revision is None else if_revision,
+                dry_run=True,
+            )
+
+        return await self._ask(command, frames.ParametersAccepted)
 
     async def ping(self) -> float:
         """The time to the gateway and back, in seconds."""

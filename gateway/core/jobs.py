@@ -96,7 +96,9 @@ class Jobs:
                     revision=revision,
                     values=reply.values if isinstance(reply.values, dict) else job.values,
                     effect=reply.effect or Effect.LIVE,
-                    batch=job.applied_batch if revision == job.applied_revision else UNSET,
+                    batch=job.applied_batch if revision == job.applied_revision and not command.dry_run else UNSET,
+                    changed=reply.changed,
+                    expires_at=reply.expires_at,
                 )
             )
 
@@ -107,6 +109,8 @@ class Jobs:
                 values=command.values,
                 by=principal.name,
                 if_revision=command.if_revision,
+                dry_run=command.dry_run,
+                ttl_s=command.ttl_s,
             ),
             table.clock() + table.rules.request_timeout_seconds,
             answered,
@@ -145,6 +149,7 @@ class Jobs:
                 at=change.at,
                 batch=change.batch,
                 reason=change.reason,
+                expires_at=change.expires_at,
             ),
         )
 

@@ -23,6 +23,7 @@ from gateway.protocol.pushes import (
     Welcome,
 )
 from gateway.protocol.types import (
+    MAX_TTL_SECONDS,
     Batch,
     Column,
     Columns,
@@ -31,6 +32,7 @@ from gateway.protocol.types import (
     Effect,
     Epoch,
     EveryMs,
+    ExpiresAt,
     ExternalId,
     Format,
     FunctionKind,
@@ -123,7 +125,8 @@ class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
 class ParametersAccepted(Reply, frozen=True, kw_only=True):
     """The change is valid and has its revision; `parameters` pushes say when it is applied.
 
-    `batch` is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
+    For a dry run `revision` is the one in force, and `values`, `changed` and `effect` are what they would be. `batch`
+    is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
     """
 
     job: Annotated[str, Meta(description="the job's name")]
@@ -131,6 +134,8 @@ class ParametersAccepted(Reply, frozen=True, kw_only=True):
     values: Values
     effect: Effect
     batch: Batch | UnsetType = UNSET
+    changed: Annotated[Values, Meta(description="of a dry run: the values that would change")] | UnsetType = UNSET
+    expires_at: ExpiresAt | UnsetType = UNSET
 
 
 class Pong(Reply, frozen=True, kw_only=True):
@@ -244,13 +249,19 @@ class GetParameters(Command, frozen=True, kw_only=True):
 
 
 class SetParameters(Command, frozen=True, kw_only=True):
-    """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back."""
+    """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back.
+
+    With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`.
+    """
 
     job: JobRef
     values: Values
     if_revision: Annotated[Revision, Meta(description="refuse the change unless this is in force")] | UnsetType = UNSET
     dry_run: Annotated[bool, Meta(description="check it, and change nothing")] = False
-    ttl_s: Annotated[Seconds, Meta(description="seconds until the old values come back")] | UnsetType = UNSET
+    ttl_s: (
+        Annotated[float, Meta(gt=0, le=MAX_TTL_SECONDS, description="seconds until the old values come back")]
+        | UnsetType
+    ) = UNSET
     reply: ClassVar[type[Reply]] = ParametersAccepted
     right: ClassVar[Right | None] = Right.CONTROL
 

@@ -99,6 +99,8 @@ class Done(LinkFrame, frozen=True, kw_only=True):
     values: Values | UnsetType = UNSET
     effect: Effect | UnsetType = UNSET
     batch: int | UnsetType = UNSET
+    changed: Values | UnsetType = UNSET
+    expires_at: datetime | UnsetType = UNSET
 
 
 class Failed(LinkFrame, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class ParametersChanged(LinkFrame, frozen=True, kw_only=True):
     at: datetime
     batch: int | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    expires_at: datetime | UnsetType = UNSET
 
 
 class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -203,13 +206,18 @@ class StopJob(LinkFrame, frozen=True, kw_only=True):
 
 
 class SetJobParameters(LinkFrame, frozen=True, kw_only=True):
-    """Change a job's parameters: a merge patch, compared with `if_revision`, attributed to `by`."""
+    """Change a job's parameters: a merge patch, compared with `if_revision`, attributed to `by`.
+
+    `dry_run`: only say what it would become, with `changed`. `ttl_s`: seconds after which the old values come back.
+    """
 
     request: int
     job: str
     values: Values
     by: str
     if_revision: Revision | UnsetType = UNSET
+    dry_run: bool = False
+    ttl_s: float | UnsetType = UNSET
 
 
 class Shutdown(LinkFrame, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from gateway.protocol.types import (
     CommandId,
     Effect,
     Epoch,
+    ExpiresAt,
     Fault,
     GapReason,
     JobInfo,
@@ -89,6 +90,7 @@ class Parameters(Push, frozen=True, kw_only=True):
     at: Annotated[Timestamp, Meta(description="when it entered this state, RFC 3339")]
     batch: Batch | UnsetType = UNSET
     reason: Annotated[str, Meta(description="why, where it was refused or taken back")] | UnsetType = UNSET
+    expires_at: ExpiresAt | UnsetType = UNSET
 
 
 class Job(Push, frozen=True, kw_only=True):

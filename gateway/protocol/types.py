@@ -44,6 +44,9 @@ JobId = Annotated[str, Meta(description="the gateway's name for a job, never use
 Principal = Annotated[str, Meta(description="who it is: a token's name")]
 Tenant = Annotated[str, Meta(description="whose it is")]
 Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
+#: The longest that a change may hold by itself: a year.
+MAX_TTL_SECONDS = 31_536_000
+ExpiresAt = Annotated[datetime, Meta(tz=True, description="when it goes back by itself, RFC 3339")]
 Seconds = Annotated[float, Meta(gt=0, description="seconds")]
 Values = Annotated[dict[str, Any], Meta(description="parameters by name")]
 Columns = Annotated[tuple[str, ...], Meta(description="names of columns")]

@@ -7,15 +7,11 @@ from typing import Final
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Command, Run, SetParameters, tag_of
+from gateway.protocol.frames import Command, Run, tag_of
 from gateway.protocol.types import Fault
 
 #: Fields for which only the default is delivered, each with what to do meanwhile.
 UNDELIVERED_FIELDS: Final[Mapping[type[Command], Mapping[str, str]]] = {
-    SetParameters: {
-        "dry_run": "leave it out; a change that is not valid is refused with all its faults, and changes nothing",
-        "ttl_s": "leave it out, and set the old values again when the time has come",
-    },
     Run: {
         "start_timeout_s": "leave it out, and stop the job if it has not started in time",
         "run_timeout_s": "leave it out, and stop the job when the time has come",

@@ -79,6 +79,21 @@ def test_set_without_waiting(demo: Demo) -> None:
     assert set_.stdout == "revision 2 accepted\n"
 
 
+def test_set_on_trial_and_for_a_time(demo: Demo) -> None:
+    before = json.loads(demo.rivulet("get", "word_count", "--json").stdout)
+    tried = demo.rivulet("set", "word_count", "top=6", "--dry-run")
+    assert tried.stdout == "would change top=6, effect: live\n"
+    assert demo.rivulet("set", "word_count", "tpo=6", "--dry-run").returncode == Exit.FAILED
+    assert json.loads(demo.rivulet("get", "word_count", "--json").stdout) == before
+    held = demo.rivulet("set", "word_count", "top=6", "--ttl", "3600", "--json")
+    assert json.loads(held.stdout)["revision"] == before["revision"] + 1
+    # A change for a time, and only that, can be made to stay.
+    kept = demo.rivulet("set", "word_count", "top=6", "--json")
+    assert json.loads(kept.stdout)["revision"] == before["revision"] + 2
+    again = demo.rivulet("set", "word_count", "top=6", "--json")
+    assert json.loads(again.stdout)["revision"] == before["revision"] + 2
+
+
 def test_get(demo: Demo) -> None:
     listed = demo.rivulet("get", "host_metrics")
     assert "threshold" in listed.stdout

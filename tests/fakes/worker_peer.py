@@ -18,7 +18,6 @@ from gateway.protocol.link import (
     LINK_PATH,
     LINK_SUBPROTOCOL,
     Done,
-    Failed,
     Head,
     Hello,
     JobChanged,
@@ -59,7 +58,7 @@ class WorkerPeer:
         self.welcome: LinkWelcome | None = None
         self.requests: list[LinkFrame] = []
         #: Answers to start and parameter requests that a test wants otherwise.
-        self.refuse: Callable[[LinkFrame], Failed | None] = lambda _frame: None
+        self.refuse: Callable[[LinkFrame], LinkFrame | None] = lambda _frame: None
         self.silent = False
         self.connected = False
         self._path = link_url.removeprefix("ws+unix://")

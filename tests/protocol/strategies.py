@@ -58,8 +58,8 @@ def _values(of: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.IntType(ge=low, le=high):
             least = -MAX_SAFE_INTEGER if low is None else low
             return st.integers(least, MAX_SAFE_INTEGER if high is None else high)
-        case inspect.FloatType(gt=low):
-            return st.floats(low, exclude_min=low is not None, allow_nan=False, allow_infinity=False)
+        case inspect.FloatType(gt=low, le=high):
+            return st.floats(low, high, exclude_min=low is not None, allow_nan=False, allow_infinity=False)
         case inspect.StrType(pattern=str(pattern), max_length=longest):
             return st.from_regex(pattern, fullmatch=True).filter(lambda text: len(text) <= (longest or len(text)))
         case inspect.StrType(min_length=shortest, max_length=longest):

@@ -22,8 +22,6 @@ from gateway.protocol.undelivered import UNDELIVERED_FIELDS, refuse_undelivered
 from tests.protocol.strategies import frames
 
 USES: list[tuple[Command, str]] = [
-    (SetParameters(job="a", values={}, dry_run=True), "$.dry_run"),
-    (SetParameters(job="a", values={}, ttl_s=1), "$.ttl_s"),
     (Run(function="a", start_timeout_s=1), "$.start_timeout_s"),
     (Run(function="a", run_timeout_s=1), "$.run_timeout_s"),
 ]
@@ -45,7 +43,7 @@ def test_the_cases_here_are_all_that_the_tables_hold() -> None:
     "command",
     [
         Subscribe(sub=1, stream="a", since=Position("e", 1), credit=1, where=(("x", "=", 1),)),
-        SetParameters(job="a", values={"x": 1}, if_revision=1, dry_run=False),
+        SetParameters(job="a", values={"x": 1}, if_revision=1, dry_run=True, ttl_s=1),
         Run(function="a", parameters={"x": 1}, context="c", name="n", external_id="e"),
     ],
 )
@@ -55,9 +53,9 @@ def test_what_is_delivered_passes(command: Command) -> None:
 
 def test_several_are_all_named() -> None:
     with pytest.raises(RivuletError) as caught:
-        refuse_undelivered(SetParameters(job="a", values={}, dry_run=True, ttl_s=1))
-    assert caught.value.path == "$.dry_run"
-    assert [fault.path for fault in caught.value.faults] == ["$.dry_run", "$.ttl_s"]
+        refuse_undelivered(Run(function="a", start_timeout_s=1, run_timeout_s=1))
+    assert caught.value.path == "$.start_timeout_s"
+    assert [fault.path for fault in caught.value.faults] == ["$.start_timeout_s", "$.run_timeout_s"]
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=tag_of)

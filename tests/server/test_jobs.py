@@ -7,14 +7,15 @@ Exercises `gateway.core.jobs`, `gateway.core.job`, `gateway.core.job_table`, `ga
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gateway.main import RunningGateway
-from gateway.protocol.link import Failed, LinkFrame, SetJobParameters, StartJob, StopJob
-from gateway.protocol.types import Fault, FunctionKind, JobState
+from gateway.protocol.link import Done, Failed, LinkFrame, SetJobParameters, StartJob, StopJob
+from gateway.protocol.types import Effect, Fault, FunctionKind, JobState
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial
 
@@ -280,3 +281,23 @@ async def test_two_workers_of_one_name_are_refused(gateway: RunningGateway, work
         await twin.dial(pid=99)
     assert twin._socket is not None
     assert twin._socket.close_code == 4503
+
+
+async def test_a_dry_run_and_a_time_to_hold_go_to_the_worker_and_back(worker: WorkerPeer, job: str, dial: Dial) -> None:
+    until = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def answer(frame: LinkFrame) -> LinkFrame:
+        assert isinstance(frame, SetJobParameters)
+        assert (frame.dry_run, frame.ttl_s) == (True, 60)
+        values = {"a": 1}
+        return Done(
+            request=frame.request, revision=1, values=values, effect=Effect.LIVE, changed=values, expires_at=until
+        )
+
+    worker.refuse = answer
+    client = await dial()
+    said = await client.ask(type="set_parameters", job="feed", values={"a": 1}, dry_run=True, ttl_s=60)
+    assert (said["type"], said["revision"], said["changed"]) == ("parameters_accepted", 1, {"a": 1})
+    assert (said["expires_at"], "batch" in said) == ("2026-01-02T03:04:05Z", False)
+    wrong = await client.ask(type="set_parameters", job="feed", values={"a": 1}, ttl_s=0)
+    assert (wrong["code"], wrong["path"]) == ("invalid_frame", "$.ttl_s")

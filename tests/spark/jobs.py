@@ -32,12 +32,21 @@ def numbers(spark: SparkSession, rows: int) -> DataFrame:
     )
 
 
+def wait_where_held(batch_number: int) -> None:
+    """At the batch that the file `hold` names: tell the pipe `reached`, and wait for the pipe `go`."""
+    hold = job().directory / "hold"
+    if hold.exists() and hold.read_text() == str(batch_number):
+        hold.unlink()
+        (job().directory / "reached").write_text("reached\n")
+        with (job().directory / "go").open() as go:
+            go.readline()
+
+
 @stream(parameters=Steps, outputs=[Output("kept", time="timestamp"), Output("sums")], trigger_ms=100)
 def steps(spark: SparkSession, parameters: Steps) -> DataFrame:
     """Numbers, of which a live minimum keeps some.
 
-    Dies at the batch that the file `die` in its directory names; at the one that `hold` names it tells the pipe
-    `reached` and waits for the pipe `go`.
+    Dies at the batch that the file `die` in its directory names, and can be held.
     """
     return numbers(spark, parameters.rows)
 
@@ -50,15 +59,11 @@ def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
     batch_number = first // parameters.rows
     logging.getLogger("author").info("batch of %s", first)
     print("printed", first)  # noqa: T201 - an author may
-    die, hold = job().directory / "die", job().directory / "hold"
+    die = job().directory / "die"
     if die.exists() and die.read_text() == str(batch_number):
         die.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
-    if hold.exists() and hold.read_text() == str(batch_number):
-        hold.unlink()
-        (job().directory / "reached").write_text("reached\n")
-        with (job().directory / "go").open() as go:
-            go.readline()
+    wait_where_held(batch_number)
     if parameters.fail_at == batch_number:
         raise ValueError(f"told to fail at {batch_number}")
     return {"kept": kept, "sums": pa.table({"sum": [sum(kept["value"].to_pylist())]})}
@@ -68,6 +73,42 @@ def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
 def rushing(spark: SparkSession) -> DataFrame:
     """Micro-batches back to back."""
     return numbers(spark, 5)
+
+
+class Rule(Parameters):
+    digit: int = parameter(minimum=0, maximum=9)
+    weight: int = parameter(1)
+
+
+class Weighing(Parameters):
+    minimum: int = parameter(0, minimum=0, maximum=100, live=True)
+    rules: list[Rule] = parameter([Rule(digit=1), Rule(digit=2, weight=10)], live=True)
+
+
+def weighed_numbers(spark: SparkSession, parameters: Weighing) -> DataFrame:
+    kept = numbers(spark, 50).where(F.col("value") % 100 >= parameters.column("minimum"))
+    return kept.join(parameters.table(spark, "rules"), F.col("value") % 10 == F.col("digit"))
+
+
+@stream(parameters=Weighing, outputs=[Output("output", key=["digit"])], output_mode="update", trigger_ms=100)
+def weighed(spark: SparkSession, parameters: Weighing) -> DataFrame:
+    """State under live parameters: the weights of all that was kept, each as it was at the time."""
+    return weighed_numbers(spark, parameters).groupBy("digit").agg(F.count("*").alias("n"), F.sum("weight").alias("w"))
+
+
+@stream(parameters=Weighing, outputs=["first", "second"], trigger_ms=100)
+def twice(spark: SparkSession, parameters: Weighing) -> DataFrame:
+    """Two actions in a batch, each of which reads the rules: between them it can be held, as `steps` can."""
+    rules = parameters.table(spark, "rules").hint("merge")
+    kept = numbers(spark, 50).where(F.col("value") % 100 >= parameters.column("minimum"))
+    return kept.join(rules, F.col("value") % 10 == F.col("digit"))
+
+
+@twice.each_batch
+def both(df: DataFrame, parameters: Weighing) -> dict[str, pa.Table]:
+    first = df.orderBy("value").toArrow()
+    wait_where_held(first["value"][0].as_py() // 50)
+    return {"first": first, "second": df.orderBy("value").toArrow()}
 
 
 @stream(outputs=[Output("output", mode="update", key=["bucket"])], output_mode="update", trigger_ms=100)

@@ -15,6 +15,7 @@ from gateway.protocol.link import Done, Failed, FromWorker, JobChanged, SetJobPa
 from gateway.protocol.types import JobState, StopMode
 from streams.discovery import discover
 from streams.jobs import KEPT_ENDED_JOBS, Jobs
+from streams.live import ParameterServer
 from streams.outbox import Outbox
 from streams.runner import Surroundings
 
@@ -25,14 +26,14 @@ FUNCTIONS = discover([str(Path(__file__).with_name("jobs.py"))])
 class Desk:
     """Jobs, and the control frames that they send."""
 
-    def __init__(self, spark: SparkSession, data: Path) -> None:
+    def __init__(self, spark: SparkSession, server: ParameterServer, data: Path) -> None:
         self.news = threading.Condition()
         self.frames: list[FromWorker] = []
         self.driver_is_lost = threading.Event()
         self.asked_for_driver = threading.Event()
         self.outbox = Outbox(self._wake)
         self.outbox.connected()
-        around = Surroundings(spark, self.outbox, lambda call: None, self._driver_lost)
+        around = Surroundings(spark, self.outbox, server, lambda call, after_seconds: None, self._driver_lost)
         self.jobs = Jobs(FUNCTIONS, data, around, self.outbox)
 
     def _driver_lost(self) -> bool:
@@ -77,8 +78,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(spark: SparkSession, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(spark, tmp_path)
+def desk(spark: SparkSession, parameter_server: ParameterServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(spark, parameter_server, tmp_path)
     yield desk
     desk.jobs.shutdown()
 

@@ -22,7 +22,7 @@ class Told:
     def __init__(self, position: Position | None = None) -> None:
         self.scheduled: list[Callable[[], None]] = []
         self.stream = OwnStream("j", LOGS, {LOGS: position} if position else {}, lambda output: None)
-        self.log = JobLog(self.stream, self.scheduled.append)
+        self.log = JobLog(self.stream, lambda call, after_seconds: self.scheduled.append(call))
 
     def lines(self) -> list[dict[str, Any]]:
         while self.scheduled:

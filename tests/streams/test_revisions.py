@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from msgspec import UNSET
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import ParametersChanged
-from streams import Faults, Parameters, parameter
+from streams import Fault, Faults, Parameters, parameter
 from streams.revisions import KEPT_REVISIONS, Recorded, Revisions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -23,6 +23,9 @@ class Dials(Parameters):
     mode: str = parameter("a", live=True)
     window: int = parameter(60)
 
+    def check(self) -> list[Fault]:
+        return [Fault("$.mode", "x needs a threshold above 5")] if self.mode == "x" and self.threshold <= 5 else []
+
 
 class Desk:
     """Revisions, and all that they announced."""
@@ -32,8 +35,19 @@ class Desk:
         start = Recorded(revision=1, values=values or {}, changed={}, by="ann", at=NOW)
         self.revisions = Revisions("job-1", Dials, path / "p.jsonl", start, self.told.append)
 
-    def set(self, patch: dict[str, object], if_revision: int | None = None) -> Recorded:
-        return self.revisions.set(patch, UNSET if if_revision is None else if_revision, "bob", NOW)
+    def set(
+        self, patch: dict[str, object], if_revision: int | None = None, ttl: float | None = None, after: float = 0
+    ) -> Recorded:
+        at = NOW + timedelta(seconds=after)
+        return self.revisions.set(patch, UNSET if if_revision is None else if_revision, "bob", at, ttl)
+
+    def expire(self, after: float) -> float | None:
+        """Seconds from `NOW` to the next expiry, where there is one."""
+        at = self.revisions.expire(NOW + timedelta(seconds=after))
+        return None if at is None else (at - NOW).total_seconds()
+
+    def held(self, name: str = "threshold") -> object:
+        return self.revisions.current.values[name]
 
     def batch(self, number: int, revision: int | None = None) -> Dials:
         taken = self.revisions.take(self.revisions.current.revision if revision is None else revision)
@@ -176,3 +190,103 @@ def test_many_revisions_stay_bounded(desk: Callable[..., Desk], tmp_path: Path) 
     assert two.revisions.current.revision == last
     assert two.revisions.take(1).parameters == taken.parameters  # the one in force is never dropped
     assert two.revisions.applied_revision == 1
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(desk: Callable[..., Desk], tmp_path: Path) -> None:
+    one = desk()
+    before = (tmp_path / "p.jsonl").read_bytes()
+    made = one.revisions.try_set({"threshold": 5}, 1, "bob", NOW, 60)
+    assert (made.revision, made.changed, made.values["threshold"]) == (2, {"threshold": 5.0}, 5.0)
+    assert one.revisions.try_set({"threshold": 3}, UNSET, "bob", NOW).revision == 1
+    for patch, if_revision in (({"threshold": 99}, 1), ({"window": 1}, 1), ({"threshold": 5}, 7)):
+        with pytest.raises(RivuletError):
+            one.revisions.try_set(patch, if_revision, "bob", NOW)
+    assert (one.revisions.current.revision, one.told, one.expire(1e6)) == (1, [], None)
+    assert (tmp_path / "p.jsonl").read_bytes() == before
+
+
+def test_a_change_for_a_time_goes_back_by_itself(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.batch(0)
+    new = one.set({"threshold": 5}, ttl=60)
+    assert new.expires_at == NOW + timedelta(seconds=60)
+    one.batch(1)
+    assert one.expire(59) == 60
+    assert one.held() == 5
+    assert one.expire(60) is None
+    assert one.batch(2).threshold == 3
+    assert one.states()[1:] == [(2, "accepted"), (2, "applied"), (2, "reverted"), (3, "accepted"), (3, "applied")]
+    reverted, back = one.told[3], one.told[4]
+    assert (reverted.batch, back.changed, back.by) == (1, {"threshold": 3.0}, "bob")
+    assert "revision 2 was to hold until 2026-01-02T03:05:05" in back.reason
+    assert one.told[1].expires_at == new.expires_at
+
+
+def test_one_that_no_batch_has_seen_is_superseded(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.batch(0)
+    one.set({"threshold": 5}, ttl=60)
+    one.expire(60)
+    assert one.states()[1:] == [(2, "accepted"), (2, "superseded"), (3, "accepted")]
+
+
+def test_what_was_changed_for_good_stays(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.set({"threshold": 5, "mode": "b"}, ttl=60)
+    one.set({"threshold": 6})
+    one.expire(60)
+    assert (one.held(), one.held("mode")) == (6, "a")
+
+
+def test_a_value_can_be_made_to_stay(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.set({"threshold": 5}, ttl=60)
+    kept = one.set({"threshold": 5})
+    assert (kept.revision, kept.changed) == (3, {"threshold": 5.0})
+    assert one.expire(60) is None
+    assert one.revisions.current.revision == 3
+
+
+@pytest.mark.parametrize(("first", "second"), [(100, 50), (50, 100)])
+@pytest.mark.parametrize("restart", [False, True])
+def test_changes_for_a_time_over_one_another(
+    desk: Callable[..., Desk], first: float, second: float, restart: bool
+) -> None:
+    one = desk()
+    one.set({"threshold": 5}, ttl=first)
+    one.set({"threshold": 6}, ttl=second)
+    one = desk() if restart else one
+    assert one.expire(50) == 100
+    assert one.held() == (5 if second < first else 6)
+    one = desk() if restart else one
+    one.expire(50)
+    assert one.expire(100) is None
+    assert one.held() == 3
+
+
+def test_what_cannot_go_back_says_so_and_stays(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.set({"threshold": 6}, ttl=60)
+    one.set({"mode": "x"})
+    assert one.expire(60) is None
+    assert (one.held(), one.held("mode")) == (6, "x")
+    assert one.states()[-1] == (4, "rejected")
+    assert "cannot go back: $.mode: x needs" in one.told[-1].reason
+
+
+def test_an_expiry_is_kept_over_a_restart_and_many_changes(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.batch(0)
+    one.set({"threshold": 5}, ttl=60)
+    one.batch(1)
+    one.set({"threshold": 6}, ttl=1)
+    one.expire(1)
+    for number in range(4 * KEPT_REVISIONS):
+        one.set({"mode": str(number)})
+    two = desk()
+    assert two.held() == 5
+    assert two.expire(59) == 60
+    two.expire(60)
+    assert two.held() == 3
+    assert two.states()[0] == (2, "reverted")
+    assert desk().expire(1e6) is None

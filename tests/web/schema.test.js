@@ -22,6 +22,7 @@ for (const [name, property, kind] of [
   ["few choices as a list", { enum: ["a", "b"], "x-widget": "select" }, "select"],
   ["a choice of several", { type: "array", items: { enum: ["a", "b"] } }, "checks"],
   ["a list", { type: "array", items: { type: "string" } }, "list"],
+  ["a list of rows", { type: "array", items: { type: "object", properties: {} } }, "table"],
   ["a duration", { type: "string", format: "duration" }, "duration"],
   ["a text", { type: "string" }, "text"],
   ["an optional number", { anyOf: [{ type: "number", minimum: 0, maximum: 1 }, { type: "null" }] }, "slider"],

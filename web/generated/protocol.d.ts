@@ -162,7 +162,11 @@ export interface GetParameters {
   job: string;
 }
 
-/** Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back. */
+/**
+ * Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back.
+ *
+ * With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`.
+ */
 export interface SetParameters {
   type: "set_parameters";
   /** the client's choice, unique while pending */
@@ -357,7 +361,8 @@ export interface ParametersReply {
 /**
  * The change is valid and has its revision; `parameters` pushes say when it is applied.
  *
- * `batch` is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
+ * For a dry run `revision` is the one in force, and `values`, `changed` and `effect` are what they would be. `batch`
+ * is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
  */
 export interface ParametersAccepted {
   type: "parameters_accepted";
@@ -372,6 +377,10 @@ export interface ParametersAccepted {
   effect: Effect;
   /** Spark's number of the micro-batch */
   batch?: number;
+  /** of a dry run: the values that would change */
+  changed?: Record<string, unknown>;
+  /** when it goes back by itself, RFC 3339 */
+  expires_at?: string;
 }
 
 /** How a parameter change reaches the running job. */
@@ -491,6 +500,8 @@ export interface Parameters {
   batch?: number;
   /** why, where it was refused or taken back */
   reason?: string;
+  /** when it goes back by itself, RFC 3339 */
+  expires_at?: string;
 }
 
 /** One change of a job's parameters. */

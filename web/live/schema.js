@@ -4,7 +4,7 @@
  * @typedef {{name: string, title: string, description: string, kind: Kind, live: boolean, required: boolean,
  *   unit: string, group: string, order: number, minimum?: number, maximum?: number, step: number | "any", options: any[],
  *   integer: boolean, default: any, max_length?: number, pattern?: string, nullable: boolean, items: object}} Field
- * @typedef {"slider" | "number" | "switch" | "radio" | "select" | "checks" | "list" | "duration" | "text"} Kind
+ * @typedef {"slider" | "number" | "switch" | "radio" | "select" | "checks" | "list" | "table" | "duration" | "text"} Kind
  */
 
 /** With more steps than this a slider cannot be set to what is meant: such a number is typed, unless the author asks otherwise. */
@@ -81,6 +81,7 @@ function naturalKind(property) {
   const { type, enum: options, format } = property;
   if (options) return options.length <= 3 ? "radio" : "select";
   if (type === "boolean") return "switch";
+  if (type === "array" && property.items?.type === "object") return "table";
   if (type === "array") return property.items?.enum ? "checks" : "list";
   if (type === "number" || type === "integer") {
     return property.maximum - property.minimum <= MAX_SLIDER_STEPS * stepOf(property) ? "slider" : "number";

@@ -45,6 +45,7 @@ const WIDGETS = {
   select: Select,
   checks: Checks,
   list: List,
+  table: Table,
   duration: Duration,
   text: Text,
 };
@@ -117,6 +118,21 @@ function List({ id, field, value, disabled, on_change, ...aria }) {
       .map((each) => (numeric ? numberOf(each, false) : each));
   return html`<textarea id=${id} rows="2" disabled=${disabled} placeholder="separated by commas" ...${aria}
     value=${Array.isArray(value) ? value.join(", ") : (value ?? "")} onChange=${(event) => on_change(read(event.target.value))} />`;
+}
+
+/** A list of rows, as JSON. */
+function Table({ id, field, value, disabled, on_change, ...aria }) {
+  const names = Object.keys(field.items.properties ?? {}).join(", ");
+  const read = (text) => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text; // sent as it was typed, like a number that is none
+    }
+  };
+  const rows = Array.isArray(value) ? `[\n${value.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]` : (value ?? "");
+  return html`<textarea id=${id} rows="4" spellcheck="false" disabled=${disabled} placeholder="JSON: a list of objects with ${names}" value=${rows} ...${aria}
+    onChange=${(event) => on_change(read(event.target.value))} />`;
 }
 
 function Duration({ id, field, value, disabled, on_change, ...aria }) {
