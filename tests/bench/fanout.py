@@ -77,6 +77,11 @@ class Bench:
             self._phases(server, generator, "")
 
     def _deflate(self, server: str) -> None:
+        # Compared with a run in which the generator does as little: how many publications are joined in a write
+        # depends on how soon it asks for more.
+        with self._server(server, blind=1) as (running, generator):
+            self._subscribe(running, generator)
+            self._phases(server, generator, "blind ")
         with self._server(server, deflate=1) as (running, generator):
             took = self._subscribe(running, generator)
             if not took["deflate"]:
