@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,6 @@ class Connection(asyncio.Protocol):
         "_asked_at",
         "_awaits_pong",
         "_early",
-        "_fd",
         "_handler",
         "_is_text",
         "_least_bytes",
@@ -72,7 +70,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, sockets: Sockets, route: Route, transport: asyncio.Transport) -> None:
         self._sockets = sockets
         self._transport = transport
-        self._fd: int = transport.get_extra_info("socket").fileno()
         self._parser = _Parser(SERVER, max_size=route.max_message_bytes, logger=LIBRARY_LOG)
         self._state = _OPENING
         #: None once `on_closed` has been told.
@@ -100,23 +97,12 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write ready-made frames (`gateway.core.framing`) at once; no effect once it closes."""
-        if self._state != _OPEN:
-            if self._early is not None:
-                self._early.append(data)
-            return
-        transport = self._transport
-        if transport.get_write_buffer_size():
+        if self._state == _OPEN:
             if self.paused:
                 self._least_bytes += len(data)
-            transport.write(data)
-            return
-        # Past the transport, whose own queue costs as much again; the descriptor is its until `connection_lost`.
-        try:
-            taken = os.write(self._fd, data)
-        except OSError:  # the socket is full, or broken: the transport finds out, and does what is right
-            taken = 0
-        if taken < len(data):
-            transport.write(memoryview(data)[taken:])
+            self._transport.write(data)
+        elif self._early is not None:
+            self._early.append(data)
 
     def close(self, code: CloseCode, reason: str | None = None) -> None:
         """Start the closing handshake, behind what is written already; again has no effect.
