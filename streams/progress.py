@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
 import orjson
@@ -84,10 +85,10 @@ def row(told: dict[str, Any]) -> dict[str, Any]:
 class Progress:
     """Publishes a row per micro-batch of one query, within half a second of it.
 
-    Spark keeps the last reports of a query for whoever asks. They are fetched from there, all that are new in one go:
-    a listener would be called in Python beside every micro-batch, for more than a millisecond of processor time each,
-    which a query that runs back to back feels. The session needs `RETENTION` set to `KEPT_REPORTS`, so that none is
-    gone before it was fetched.
+    Spark keeps the last reports of a query for whoever asks. They are fetched from there and published, all that are
+    new in one go: a listener would be called in Python beside every micro-batch, for more than a millisecond of
+    processor time each, which a query that runs back to back feels. The session needs `RETENTION` set to
+    `KEPT_REPORTS`, so that none is gone before it was fetched.
     """
 
     def __init__(
@@ -134,8 +135,7 @@ class Progress:
                     reports = self._reports(query, newest - self._published)
                 except (Py4JError, OSError):  # the JVM is gone, and the worker ends for that
                     return True
-                for told in reports:
-                    self._publish(told)
+                self._publish(reports)
             return self._published >= newest
 
     def finish(self) -> None:
@@ -166,12 +166,18 @@ class Progress:
                 break
         return [each for each in told if each["batchId"] > self._published and "addBatch" in each["durationMs"]]
 
-    def _publish(self, told: dict[str, Any]) -> None:
-        batch: int = told["batchId"]
-        try:
+    def _publish(self, reports: list[dict[str, Any]]) -> None:
+        rows: list[tuple[int | None, int, pa.Table]] = []
+        for told in reports:
+            batch = told["batchId"]
             revision = self._revision_of(batch)
-            rows = pa.Table.from_pylist([{**row(told), "revision": revision}], schema=SCHEMA)
-            self._stream.publish(rows, batch, revision or 0)
-        except Exception:  # one that cannot be read must not keep back those that follow
-            log.exception("the progress report of batch %d could not be published", batch)
-        self._published = batch
+            try:
+                one = pa.Table.from_pylist([{**row(told), "revision": revision}], schema=SCHEMA)
+            except Exception:  # one that cannot be read must not keep back those that follow
+                log.exception("the progress report of batch %d cannot be read: %.300s", batch, told)
+            else:
+                rows.append((revision, batch, one))
+            self._published = batch
+        for revision, of_revision in groupby(rows, key=lambda one: one[0]):
+            _, batches, tables = zip(*of_revision, strict=True)
+            self._stream.publish(pa.concat_tables(tables).combine_chunks(), batches[-1], revision or 0)

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from gateway.protocol.link import Hello  # noqa: E402
-from tests.fakes.gateway_peer import SECRET, gateway_peer  # noqa: E402
+from tests.fakes.gateway_peer import SECRET, Publication, gateway_peer  # noqa: E402
 
 WARM_UP_BATCHES = 300
 FUNCTION = """
@@ -75,6 +75,11 @@ def cpu_seconds(pid: int) -> float:
         with suppress(psutil.NoSuchProcess):  # Hadoop's chmod comes and goes
             spent += sum(each.cpu_times()[:2])
     return spent
+
+
+def durations_ms(progress: list[Publication]) -> list[float]:
+    """Of the micro-batches that these publications of `$progress` tell of."""
+    return [took for one in progress for took in one.table["trigger_execution_ms"].to_pylist()]
 
 
 class Figures:
@@ -161,7 +166,7 @@ async def main() -> None:
         await peer.frame(Hello)
         await peer.start_job("measured")
         output, own = peer.streams["job-1/output"], peer.streams["job-1/$progress"]
-        await peer.published("job-1", "$progress", lambda got: len(got) >= WARM_UP_BATCHES, 120)
+        await peer.published("job-1", "$progress", lambda got: len(durations_ms(got)) >= WARM_UP_BATCHES, 120)
         suspend(worker.pid, on=True)
         command = [sys.executable, *map(str, (folder / "bare.py", ROOT, folder / "measured.py", folder / "check"))]
         bare = ends.enter_context(family(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
@@ -189,7 +194,7 @@ async def main() -> None:
             done, told, cpu = output[-1].head.batch, len(own), cpu_seconds(worker.pid)
             await asyncio.sleep(options.seconds)
             cpu = cpu_seconds(worker.pid) - cpu
-            took = [one.table["trigger_execution_ms"][0].as_py() for one in own[told:]]
+            took = durations_ms(own[told:])
             figures["rivulet"].add(output[-1].head.batch - done, cpu, took)
             suspend(worker.pid, on=True)
         for name, each in figures.items():
@@ -201,8 +206,8 @@ async def main() -> None:
         suspend(worker.pid, on=False)
         await peer.stop_job()
         await peer.start_job("host_metrics", job="job-2")
-        got = await peer.published("job-2", "$progress", lambda got: len(got) >= 60, timeout_seconds=90)
-        took = [one.table["trigger_execution_ms"][0].as_py() for one in got[20:]]
+        got = await peer.published("job-2", "$progress", lambda got: len(durations_ms(got)) >= 60, 90)
+        took = durations_ms(got)[20:]
         p90 = statistics.quantiles(took, n=10)[-1]
         print(f"host_metrics p50 {statistics.median(took):.0f} ms, p90 {p90:.0f} ms")
         await peer.shut_down()
