@@ -30,8 +30,14 @@ const window = await taken(connection, { credit: 4 }, 10);
 // With credit 0 nothing comes but what is asked for: the third would end this too early.
 const asked = connection.subscribe(STREAM, { since: "earliest", overflow: "drop_oldest", credit: 0 });
 const came = [];
-asked.on("publication", ({ offset }) => came.push(offset));
+const two = new Promise((resolve) =>
+  asked.on("publication", ({ offset }) => {
+    came.push(offset);
+    if (came.length === 2) resolve();
+  }),
+);
 asked.request(2);
+await two;
 await taken(connection, {}, 6);
 const after_two = came.length;
 asked.request(1);
