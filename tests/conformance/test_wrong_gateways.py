@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 4.0
 #: What is broken on the gateway's own stream, which declares no key.
 ON_GATEWAY = {"conflate-needs-a-key"}
 #: Cases that no fault here can break: the server in front is a whole WebSocket itself, which answers pings, closes and
-#: compresses by itself; and what is tried of the REST routes does not pass through it.
+#: compresses by itself.
 UNBROKEN = {"ping-socket", "close-normal", "close-not-utf8", "deflate-offered", "deflate-not-offered"}
 
 GUARDED = [name for name in FAULTS if name.startswith("token-")]
@@ -87,5 +87,4 @@ class TestGuarded:
 
 
 def test_every_case_is_seen_to_fail() -> None:
-    twins = {name for name in CASES if name.startswith(("sse-", "latest-"))}
-    assert {case for case, _ in FAULTS.values()} == set(CASES) - UNBROKEN - twins
+    assert {case for case, _ in FAULTS.values()} == set(CASES) - UNBROKEN

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +19,27 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from gateway.protocol.codec import join_binary, split_binary
+from gateway.protocol.reading import EVENT_STREAM
 
 Frame = dict[str, Any]
+#: The headers of a request that a case may send.
+PASSED_ON = ("Accept", "Authorization", "Last-Event-ID")
+#: More events than any case reads.
+EVENTS = 3
 
 
 def compact(frame: Frame) -> str:
     """No byte longer than what came: a frame may be as large as it is allowed to be."""
     return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 class Fault:
@@ -60,6 +75,13 @@ class Fault:
 
     refuse_unknown = True
 
+    def ask(self, url: str, headers: dict[str, str]) -> str:
+        """A request for a REST route on its way to the gateway: path and query, and headers to be changed in place."""
+        return url
+
+    def answer(self, answer: Answer) -> None:
+        """The answer to it on its way to the client, to be changed in place; of events, the first few."""
+
 
 class WrongGateway:
     """A server in front of a real gateway, with a fault on every socket."""
@@ -93,7 +115,7 @@ class WrongGateway:
 
     async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         if "Upgrade" not in request.headers:
-            return await self._fetch(request.path)
+            return await self._fetch(request, self._fault())
         fault = self._fault()
         offered = [
             Subprotocol(each.strip())
@@ -122,11 +144,21 @@ class WrongGateway:
         connection.upstream, connection.fault = upstream, fault  # type: ignore[attr-defined]
         return None
 
-    async def _fetch(self, path: str) -> Response:
-        async with httpx2.AsyncClient() as http:
-            answer = await http.get(self._upstream + path)
-        kept = Headers({"Content-Type": answer.headers["Content-Type"]})
-        return Response(answer.status_code, HTTPStatus(answer.status_code).phrase, kept, answer.content)
+    async def _fetch(self, request: Request, fault: Fault) -> Response:
+        """Answer with what the real gateway answers; of an answer without end, with as much as any case looks at."""
+        shown = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        url = fault.ask(request.path, shown)
+        async with httpx2.AsyncClient() as http, http.stream("GET", self._upstream + url, headers=shown) as answer:
+            body = b""
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if answer.headers["Content-Type"] == EVENT_STREAM and body.count(b"event: publication\n") > EVENTS:
+                    body = body[: body.rindex(b"\n\n") + 2]
+                    break
+        kept = {name: value for name, value in answer.headers.items() if name.startswith(("content-type", "rivulet-"))}
+        given = Answer(answer.status_code, kept, body)
+        fault.answer(given)
+        return Response(given.status, HTTPStatus(given.status).phrase, Headers(given.headers), given.body)
 
     async def _take_in(self, client: ServerConnection) -> None:
         upstream: ClientConnection = client.upstream  # type: ignore[attr-defined]

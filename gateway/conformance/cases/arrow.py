@@ -60,7 +60,7 @@ async def arrow_same_data(probe: Probe) -> None:
     for one, other in zip(await json.take(2), await arrow.take(2), strict=True):
         head = {name: value for name, value in one.items() if name != "rows"}
         check_equal("the head", {name: value for name, value in other.items() if name != BODY}, head)
-        _check_same(other, one)
+        check_same(table_of(other[BODY]), one["rows"])
 
 
 @case("arrow-no-columns", "`format: columns` is refused there, at `$.format`", RULE)
@@ -80,10 +80,11 @@ async def arrow_select(probe: Probe) -> None:
     check_equal("the columns of the table", table_of(frame[BODY]).column_names, names)
 
 
-def _check_same(arrow: Frame, json: Frame) -> None:
-    rows = table_of(arrow[BODY]).to_pylist()
-    check_equal("the number of rows", len(rows), len(json["rows"]))
-    for row, wanted in zip(rows, json["rows"], strict=True):
+def check_same(table: Any, json: list[Frame]) -> None:
+    """Raise `Broken` unless a table has the rows that came as JSON."""
+    rows = table.to_pylist()
+    check_equal("the number of rows", len(rows), len(json))
+    for row, wanted in zip(rows, json, strict=True):
         check_equal("the columns", list(row), list(wanted))
         for name, value in row.items():
             check(_same(value, wanted[name]), f"{name!r} is {value!r} in Arrow, and {wanted[name]!r} in JSON")
