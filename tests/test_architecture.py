@@ -176,6 +176,7 @@ LEFT_BEHIND = {
     "an unfinished thought": r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b",
     "a path of somebody's machine": r"(?<![\w.:/}])/(work|tmp|home|root|Users)/[\w.]",
     "a breakpoint": r"\bbreak" r"point\(\)|\bdebug" r"ger;|\bpdb\.set_" r"trace",
+    "a test that is not run": r"\b(pytest\.(mark\.)?|test\.|importor)sk" r"ip|\bsk" r"ip: ?true",
     "a merge conflict": r"^(<{7}|>{7}) ",
 }
 

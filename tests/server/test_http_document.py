@@ -17,7 +17,6 @@ from gateway.main import RunningGateway
 from tests.documents import commands
 from tests.fakes.worker_peer import WorkerPeer
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 COMMANDS = commands("docs/http.md")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = [{"time": AT, "kind": name, "metric": f"{name}0", "value": 0.5} for name in ("cpu", "memory")]
@@ -26,6 +25,12 @@ ROWS = [{"time": AT, "kind": name, "metric": f"{name}0", "value": 0.5} for name 
 def here(command: str, gateway: RunningGateway) -> str:
     there = command.replace("127.0.0.1:8080", f"{gateway.host}:{gateway.port}")
     return there.replace("host_metrics/metrics", "feed/rows").replace("curl ", "exec curl -sS --fail ", 1)
+
+
+@pytest.fixture(autouse=True)
+def curl_there() -> None:
+    """A missing one is a failure, because nothing here is ever skipped."""
+    assert shutil.which("curl"), "there is no curl: `apt-get install curl`"
 
 
 async def typed(command: str) -> asyncio.subprocess.Process:
