@@ -269,6 +269,10 @@ class Session:
             self._behind.append(subscription)
             self._touch()
 
+    def give_back(self) -> None:
+        """The command that is being handled does not count."""
+        self._allowance += 1
+
     def watches(self, job_id: str) -> bool:
         """Whether it is told of what happens to a job: it listens to one of the job's streams, or to `$jobs`."""
         return any(s.stream.job == job_id or s.stream.name == "$jobs" for s in self.subscriptions.values())

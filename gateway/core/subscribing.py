@@ -93,8 +93,13 @@ class Subscribing:
         on_done(Unsubscribed(id=1, sub=command.sub))
 
     def request(self, session: Session, command: Request, on_done: Callable[[Requested], None]) -> None:
-        """Grant more publications (Reactive Streams 3.8: grants add up; 3.17: beyond counting is unlimited)."""
+        """Grant more publications (Reactive Streams 3.8: grants add up; 3.17: beyond counting is unlimited).
+
+        One that answers publications does not count as a command: how fast they come, the stream decides.
+        """
         subscription = self.find(session, command.sub)
+        if subscription.progressed():
+            session.give_back()
         credit = subscription.credit
         if credit is not None:
             credit = min(credit + command.n, MAX_SAFE_INTEGER)

@@ -29,6 +29,7 @@ class Subscription:
     """
 
     __slots__ = (
+        "_asked_at",
         "_base",
         "_position",
         "_started",
@@ -56,7 +57,7 @@ class Subscription:
         self.queued = False
         self.machine = Machine(f"subscription {sub}", SUBSCRIPTION, SubscriptionState.RECOVERING)
         self.cohort: Cohort | None = None
-        self._position = position
+        self._position = self._asked_at = position
         #: Whether it has been handed anything: what is lost from then on, is lost because it was slow.
         self._started = False
         self._tally = self._base = Tally()
@@ -132,6 +133,11 @@ class Subscription:
         self._position = position
         self._tally = self._tally + (self.cohort.tally - missed - self._base)
         self.settle()
+
+    def progressed(self) -> bool:
+        """Whether it has been handed anything since this was asked before."""
+        before, self._asked_at = self._asked_at, self.position
+        return before != self._asked_at
 
     def grant(self, credit: int | None) -> None:
         """Have this much credit from now on."""

@@ -158,6 +158,24 @@ def test_limits() -> None:
     assert client.wire.closed is CloseCode.TOO_MANY_COMMANDS
 
 
+def test_a_request_that_follows_a_publication_is_no_command_too_many() -> None:
+    bench = Bench(command_burst=5, max_commands_per_second=1)
+    stream, client = bench.stream(), bench.client()
+    client.say("subscribe", id=1, sub=1, stream="$test", credit=1)
+    for n in range(50):
+        bench.publish(stream, [("a", n)])
+        bench.loop.turn()
+        client.say("request", sub=1, n=1)
+        assert client.read()[-1]["type"] == "publication"
+    assert client.session.close_code is None
+    for _ in range(4):  # these follow nothing
+        client.say("request", sub=1, n=1)
+        assert client.session.close_code is None
+    client.say("request", sub=1, n=1)
+    bench.loop.turn()
+    assert client.wire.closed is CloseCode.TOO_MANY_COMMANDS
+
+
 def test_replies_that_nobody_reads_end_the_socket() -> None:
     bench = Bench(max_queue_bytes=2000, command_burst=1000)
     client = bench.client(room=100)
