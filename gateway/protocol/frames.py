@@ -194,7 +194,7 @@ class Unsubscribe(Command, frozen=True, kw_only=True):
 class Request(Command, frozen=True, kw_only=True):
     """Grant `n` more publications; grants add up (Reactive Streams 3.8).
 
-    It does not count towards `max_commands_per_second` where `sub` was sent a publication or gap since its last `request`.
+    It does not count towards `max_commands_per_second` where `sub` was sent something since its last `request`.
     """
 
     sub: SubId

@@ -274,7 +274,9 @@ class Limits(Struct, frozen=True):
     max_frame_bytes: Annotated[int, Meta(description="of a client's frame; beyond: close code 1009")]
     max_subscriptions: Annotated[int, Meta(description="at a time; beyond: error `limit_exceeded`")]
     max_queue_bytes: Annotated[int, Meta(description="that wait to be read; beyond: close code 4413")]
-    max_commands_per_second: Annotated[int, Meta(description="sustained, without `request` that follows a publication; beyond: close code 4429")]
+    max_commands_per_second: Annotated[
+        int, Meta(description="sustained, but for a `request` that follows a publication; beyond: close code 4429")
+    ]
 
 
 class Fault(Struct, frozen=True):

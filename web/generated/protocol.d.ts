@@ -82,7 +82,7 @@ export interface Unsubscribe {
 /**
  * Grant `n` more publications; grants add up (Reactive Streams 3.8).
  *
- * It does not count towards `max_commands_per_second` where `sub` was sent a publication or gap since its last `request`.
+ * It does not count towards `max_commands_per_second` where `sub` was sent something since its last `request`.
  */
 export interface Request {
   type: "request";
@@ -425,7 +425,7 @@ export interface Limits {
   max_subscriptions: number;
   /** that wait to be read; beyond: close code 4413 */
   max_queue_bytes: number;
-  /** sustained, without `request` that follows a publication; beyond: close code 4429 */
+  /** sustained, but for a `request` that follows a publication; beyond: close code 4429 */
   max_commands_per_second: number;
 }
 
