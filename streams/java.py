@@ -27,8 +27,14 @@ import msgspec
 SUITABLE_MAJORS: Final = (17, 21)
 START_TIMEOUT_SECONDS: Final = 60.0
 #: Small stacks overflow in Spark when a query is stopped in the middle of a batch; the first-tier compiler and the
-#: serial collector halve the processor time of small micro-batches and of the start.
-DEFAULT_JVM_OPTIONS: Final = ("-Xss8m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+#: serial collector halve the processor time of small micro-batches and of the start. With the first tier alone Java
+#: keeps room for 48 MB of code, which a driver with many jobs fills ("Out of space in CodeCache"): give it the usual.
+DEFAULT_JVM_OPTIONS: Final = (
+    "-Xss8m",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:ReservedCodeCacheSize=240m",
+    "-XX:+UseSerialGC",
+)
 #: Packages that Spark reaches into (org.apache.spark.launcher.JavaModuleOptions of Spark 4.3).
 _OPENED: Final = (
     *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),

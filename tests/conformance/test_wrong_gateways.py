@@ -21,9 +21,11 @@ from gateway.conformance.suite import Target
 from gateway.main import RunningGateway
 from gateway.protocol.types import Right
 from gateway.server.tokens import new_token
+from tests.conformance import rest_faults
 from tests.conformance.faults import FAULTS
 from tests.conformance.wrong_gateway import Fault, WrongGateway
 
+assert rest_faults, "which adds its faults to the others"
 PATIENCE_SECONDS = 4.0
 #: What is broken on the gateway's own stream, which declares no key.
 ON_GATEWAY = {"conflate-needs-a-key"}
