@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError, invalid_parameters
-from gateway.protocol.link import Done, Failed, JobReport, SetJobParameters, StartJob, StopJob
+from gateway.protocol.link import Done, Failed, GetChanges, IdleJob, JobReport, SetJobParameters, StartJob, StopJob
 from gateway.protocol.types import Effect, Fault, StopMode
 from streams.discovery import Catalogue
 from streams.errors import Faults
@@ -31,7 +31,7 @@ log = logging.getLogger("rivulet.worker")
 
 #: Jobs that have ended are kept for a gateway that comes back and asks; beyond this the oldest are forgotten.
 KEPT_ENDED_JOBS: Final = 32
-Request = StartJob | StopJob | SetJobParameters
+Request = StartJob | StopJob | SetJobParameters | GetChanges | IdleJob
 
 
 class Jobs:
@@ -56,8 +56,10 @@ class Jobs:
                 self._start(request)
             elif isinstance(request, StopJob):
                 self._stop(request)
-            else:
+            elif isinstance(request, SetJobParameters):
                 self._set(request)
+            else:
+                raise RivuletError(ErrorCode.NOT_IMPLEMENTED, f"this worker does not know {type(request).__name__}")
         except RivuletError as refused:
             faults = refused.faults or ((Fault(refused.path, refused.detail),) if refused.path else ())
             self._fail(request.request, refused.code, refused.detail, faults)

@@ -50,7 +50,7 @@ def get(
 
 def parameter_rows(found: ParametersReply) -> list[tuple[Any, ...]]:
     """Name, value, unit, whether it is live, what is allowed."""
-    properties: dict[str, dict[str, Any]] = found.schema.get("properties", {})
+    properties: dict[str, dict[str, Any]] = (found.schema or {}).get("properties", {})
     return [
         (
             name,
@@ -105,7 +105,7 @@ def set_(
     from gateway.cli.values import parse_values
 
     async def work(client: Client) -> dict[str, Any]:
-        schema = (await client.get_parameters(job)).schema
+        schema = (await client.get_parameters(job)).schema or None
         patch = parse_values(values, schema)
         if dry_run:
             tried = await client.try_parameters(job, patch, if_revision=if_revision)

@@ -121,6 +121,8 @@ class Gateway:
             frames.ListJobs: self._on_list_jobs,
             frames.GetParameters: self._on_get_parameters,
             frames.SetParameters: self._on_set_parameters,
+            frames.Revert: self._on_not_there,
+            frames.Fork: self._on_not_there,
             frames.Ping: self._on_ping,
         }
 
@@ -297,6 +299,11 @@ class Gateway:
 
     def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
         self.jobs.set_parameters(command, _principal(session), on_done)
+
+    def _on_not_there(self, _session: Session, command: frames.Command, _on_done: OnDone) -> None:
+        raise RivuletError(
+            ErrorCode.NOT_IMPLEMENTED, f"`{frames.tag_of(type(command))}` is not delivered yet", "$.type"
+        )
 
     def _on_ping(self, _session: Session, command: frames.Ping, on_done: OnDone) -> None:
         on_done(frames.Pong(id=1, t=command.t))

@@ -56,6 +56,16 @@ class ErrorCode(Enum):
         409,
         "Read the parameters again, and send the change with their revision as `if_revision`.",
     )
+    RESET_REQUIRED = ErrorRow(
+        "The change cannot keep the job's state",
+        409,
+        "Send it again with `reset: true` where what the job has saved may be given up.",
+    )
+    CHANGE_REJECTED = ErrorRow(
+        "The job failed under the change, and goes on without it",
+        422,
+        "`detail` tells what the job failed with; choose other values.",
+    )
     LIMIT_EXCEEDED = ErrorRow(
         "A limit of this socket is reached", 429, "Give back what is no longer needed; `welcome` told the limits."
     )

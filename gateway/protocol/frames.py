@@ -20,11 +20,14 @@ from gateway.protocol.pushes import (
     Publication,
     SubscriptionDegraded,
     SubscriptionEnded,
+    SubscriptionMoved,
     Welcome,
 )
 from gateway.protocol.types import (
+    MAX_CHANGES,
     MAX_TTL_SECONDS,
     Batch,
+    Change,
     Column,
     Columns,
     ContextName,
@@ -37,6 +40,7 @@ from gateway.protocol.types import (
     Format,
     FunctionKind,
     FunctionName,
+    IfRevision,
     JobInfo,
     JobName,
     JobRef,
@@ -46,7 +50,9 @@ from gateway.protocol.types import (
     Overflow,
     ParametersInForce,
     Principal,
+    Reset,
     Revision,
+    RevisionState,
     Right,
     Seconds,
     Since,
@@ -56,6 +62,8 @@ from gateway.protocol.types import (
     Tenant,
     Timestamp,
     Values,
+    Wait,
+    WaitSeconds,
     Where,
 )
 
@@ -114,16 +122,20 @@ class Jobs(Reply, frozen=True, kw_only=True):
 
 
 class ParametersReply(Reply, frozen=True, kw_only=True, tag="parameters"):
-    """A job's parameters in force, and the JSON Schema that they follow."""
+    """A job's parameters in force, the JSON Schema that they follow, and their newest changes, newest first."""
 
     job: Annotated[str, Meta(description="the job's name")]
     revision: Revision
     values: Values
-    schema: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of the parameters")]
+    schema: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of the parameters")] | UnsetType = UNSET
+    history: Annotated[tuple[Change, ...], Meta(description="as many as were asked for")] | UnsetType = UNSET
 
 
 class ParametersAccepted(Reply, frozen=True, kw_only=True):
     """The change is valid and has its revision; `parameters` pushes say when it is applied.
+
+    With `wait: applied` it comes when the change is applied, with `batch`, or when that is settled otherwise or has
+    taken too long: `state` says what became of it, and `reason` why. A rejected one is answered by an error.
 
     For a dry run `revision` is the one in force, and `values`, `changed` and `effect` are what they would be. `batch`
     is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
@@ -136,6 +148,8 @@ class ParametersAccepted(Reply, frozen=True, kw_only=True):
     batch: Batch | UnsetType = UNSET
     changed: Annotated[Values, Meta(description="of a dry run: the values that would change")] | UnsetType = UNSET
     expires_at: ExpiresAt | UnsetType = UNSET
+    state: Annotated[RevisionState, Meta(description="with `wait: applied`: what became of it")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="why it is not applied")] | UnsetType = UNSET
 
 
 class Pong(Reply, frozen=True, kw_only=True):
@@ -212,6 +226,9 @@ class Run(Command, frozen=True, kw_only=True):
         UNSET
     )
     external_id: ExternalId | UnsetType = UNSET
+    share: Annotated[
+        bool, Meta(description="take part in a job that runs the same with the same parameters; else start it")
+    ] = False
     start_timeout_s: Annotated[Seconds, Meta(description="seconds within which it must be running")] | UnsetType = UNSET
     run_timeout_s: Annotated[Seconds, Meta(description="seconds that it may run")] | UnsetType = UNSET
     reply: ClassVar[type[Reply]] = JobReply
@@ -248,25 +265,59 @@ class GetParameters(Command, frozen=True, kw_only=True):
     """Ask for a job's parameters."""
 
     job: JobRef
+    schema: Annotated[bool, Meta(description="with their JSON Schema")] = True
+    history: Annotated[int, Meta(ge=0, le=MAX_CHANGES, description="with so many of the newest changes")] = 0
     reply: ClassVar[type[Reply]] = ParametersReply
 
 
 class SetParameters(Command, frozen=True, kw_only=True):
     """Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back.
 
-    With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`.
+    With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`. A change
+    that cannot keep the job's state is refused without `reset`.
     """
 
     job: JobRef
     values: Values
-    if_revision: Annotated[Revision, Meta(description="refuse the change unless this is in force")] | UnsetType = UNSET
+    if_revision: IfRevision | UnsetType = UNSET
     dry_run: Annotated[bool, Meta(description="check it, and change nothing")] = False
     ttl_s: (
         Annotated[float, Meta(gt=0, le=MAX_TTL_SECONDS, description="seconds until the old values come back")]
         | UnsetType
     ) = UNSET
+    reset: Reset = False
+    wait: Wait = "accepted"
+    wait_s: WaitSeconds = 30
     reply: ClassVar[type[Reply]] = ParametersAccepted
     right: ClassVar[Right | None] = Right.CONTROL
+
+
+class Revert(Command, frozen=True, kw_only=True):
+    """Bring back the values of an earlier revision, as a new one; otherwise like `set_parameters`."""
+
+    job: JobRef
+    revision: Annotated[Revision, Meta(description="whose values are to come back")]
+    if_revision: IfRevision | UnsetType = UNSET
+    dry_run: Annotated[bool, Meta(description="check it, and change nothing")] = False
+    reset: Reset = False
+    wait: Wait = "accepted"
+    wait_s: WaitSeconds = 30
+    reply: ClassVar[type[Reply]] = ParametersAccepted
+    right: ClassVar[Right | None] = Right.CONTROL
+
+
+class Fork(Command, frozen=True, kw_only=True):
+    """Start a job of one's own that goes on from where another is, with other parameters (a merge patch).
+
+    The subscriptions `subs` of this socket (absent: all that it has on the job's outputs) go over to it in place.
+    """
+
+    job: JobRef
+    values: Values = {}  # noqa: RUF012 - msgspec copies it
+    name: Annotated[JobName, Meta(description="what to call the new job")] | UnsetType = UNSET
+    subs: Annotated[tuple[SubId, ...], Meta(description="which subscriptions go over")] | UnsetType = UNSET
+    reply: ClassVar[type[Reply]] = JobReply
+    right: ClassVar[Right | None] = Right.RUN
 
 
 class Ping(Command, frozen=True, kw_only=True):
@@ -289,6 +340,8 @@ ClientFrame = (
     | ListJobs
     | GetParameters
     | SetParameters
+    | Revert
+    | Fork
     | Ping
 )
 COMMANDS: tuple[type[Command], ...] = get_args(ClientFrame)
@@ -307,6 +360,7 @@ __all__ = [
     "Command",
     "Drain",
     "Error",
+    "Fork",
     "Frame",
     "Gap",
     "GetJob",
@@ -326,6 +380,7 @@ __all__ = [
     "Request",
     "Requested",
     "Resubscribe",
+    "Revert",
     "Run",
     "SetParameters",
     "Stop",
@@ -333,6 +388,7 @@ __all__ = [
     "Subscribed",
     "SubscriptionDegraded",
     "SubscriptionEnded",
+    "SubscriptionMoved",
     "Unsubscribe",
     "Unsubscribed",
     "Welcome",

@@ -15,12 +15,15 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.protocol.frames import wire_name
 from gateway.protocol.types import (
+    Change,
     Effect,
     Fault,
     FunctionInfo,
     FunctionKind,
+    Idle,
     JobState,
     OutputInfo,
+    ParametersInForce,
     Position,
     Revision,
     RevisionState,
@@ -61,6 +64,9 @@ class JobReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     streams: tuple[StreamReport, ...] = ()
     applied_revision: Revision = 0
     applied_batch: int = -1
+    #: What is to become of it when nobody listens, and after how many seconds.
+    idle: Idle = Idle.RUN
+    idle_s: float = 0
     name: str = ""
     function: str = ""
     principal: str = ""
@@ -101,6 +107,7 @@ class Done(LinkFrame, frozen=True, kw_only=True):
     batch: int | UnsetType = UNSET
     changed: Values | UnsetType = UNSET
     expires_at: datetime | UnsetType = UNSET
+    changes: tuple[Change, ...] = ()
 
 
 class Failed(LinkFrame, frozen=True, kw_only=True):
@@ -113,16 +120,23 @@ class Failed(LinkFrame, frozen=True, kw_only=True):
 
 
 class JobChanged(LinkFrame, frozen=True, kw_only=True):
-    """A job has entered another state by itself: running, finished, failed (with the reason), cancelled."""
+    """A job has entered another state by itself: starting again, running, paused, finished, failed, cancelled.
+
+    `streams` are there where the numbering of its outputs began anew.
+    """
 
     job: str
     state: JobState
     at: datetime
     reason: str | None = None
+    streams: tuple[StreamReport, ...] = ()
 
 
 class ParametersChanged(LinkFrame, frozen=True, kw_only=True):
-    """A change of parameters has entered another state; goes to everyone who watches the job."""
+    """A change of parameters has entered another state; goes to everyone who watches the job.
+
+    Where it was rejected, `in_force` is what holds in its place.
+    """
 
     job: str
     revision: Revision
@@ -135,6 +149,10 @@ class ParametersChanged(LinkFrame, frozen=True, kw_only=True):
     batch: int | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     expires_at: datetime | UnsetType = UNSET
+    before: Values | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
+    restores: Revision | UnsetType = UNSET
+    in_force: ParametersInForce | UnsetType = UNSET
 
 
 class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -184,6 +202,8 @@ class StartJob(LinkFrame, frozen=True, kw_only=True):
     """Start a job, or start it again from its checkpoint. Parameters are those of revision 1; a journal overrides them.
 
     `positions` (by output) let the streams that no journal numbers (`$progress`, `$logs`) go on where they were.
+    `fork_of` is a job of this worker: the new one gets a copy of its state as it is between two micro-batches, and its
+    parameters, changed by `values`. A job that has been started before is not copied again.
     """
 
     request: int
@@ -195,6 +215,7 @@ class StartJob(LinkFrame, frozen=True, kw_only=True):
     tenant: str
     created_at: datetime
     positions: dict[str, Position] = {}
+    fork_of: str | UnsetType = UNSET
 
 
 class StopJob(LinkFrame, frozen=True, kw_only=True):
@@ -209,6 +230,8 @@ class SetJobParameters(LinkFrame, frozen=True, kw_only=True):
     """Change a job's parameters: a merge patch, compared with `if_revision`, attributed to `by`.
 
     `dry_run`: only say what it would become, with `changed`. `ttl_s`: seconds after which the old values come back.
+    `reset`: the job begins from a new checkpoint. `restore`: the values of that revision, in place of `values`.
+    `origin`: from where, for the history.
     """
 
     request: int
@@ -218,6 +241,25 @@ class SetJobParameters(LinkFrame, frozen=True, kw_only=True):
     if_revision: Revision | UnsetType = UNSET
     dry_run: bool = False
     ttl_s: float | UnsetType = UNSET
+    reset: bool = False
+    restore: Revision | UnsetType = UNSET
+    origin: str = ""
+
+
+class GetChanges(LinkFrame, frozen=True, kw_only=True):
+    """Ask for the changes of a job's parameters after a revision, oldest first, in `Done.changes`."""
+
+    request: int
+    job: str
+    after: Revision = 0
+
+
+class IdleJob(LinkFrame, frozen=True, kw_only=True):
+    """Nobody listens to the job any more (`idle`), or somebody does again: pause its query, or go on with it."""
+
+    request: int
+    job: str
+    idle: bool
 
 
 class Shutdown(LinkFrame, frozen=True, kw_only=True):
@@ -225,7 +267,7 @@ class Shutdown(LinkFrame, frozen=True, kw_only=True):
 
 
 FromWorker = Hello | Done | Failed | JobChanged | ParametersChanged
-ToWorker = LinkWelcome | Received | StartJob | StopJob | SetJobParameters | Shutdown
+ToWorker = LinkWelcome | Received | StartJob | StopJob | SetJobParameters | GetChanges | IdleJob | Shutdown
 FROM_WORKER: tuple[type[LinkFrame], ...] = get_args(FromWorker)
 TO_WORKER: tuple[type[LinkFrame], ...] = get_args(ToWorker)
 

@@ -19,9 +19,11 @@ from gateway.protocol.types import (
     Limits,
     Offset,
     Overflow,
+    ParametersInForce,
     Principal,
     Revision,
     RevisionState,
+    StreamName,
     SubId,
     Tenant,
     Timestamp,
@@ -91,6 +93,10 @@ class Parameters(Push, frozen=True, kw_only=True):
     batch: Batch | UnsetType = UNSET
     reason: Annotated[str, Meta(description="why, where it was refused or taken back")] | UnsetType = UNSET
     expires_at: ExpiresAt | UnsetType = UNSET
+    before: Annotated[Values, Meta(description="what the changed values were before")] | UnsetType = UNSET
+    origin: Annotated[str, Meta(description="from where it was changed")] | UnsetType = UNSET
+    restores: Annotated[Revision, Meta(description="the revision whose values it brings back")] | UnsetType = UNSET
+    in_force: Annotated[ParametersInForce, Meta(description="where it was rejected: what holds")] | UnsetType = UNSET
 
 
 class Job(Push, frozen=True, kw_only=True):
@@ -105,6 +111,15 @@ class SubscriptionEnded(Push, frozen=True, kw_only=True):
     sub: SubId
     reason: Annotated[str, Meta(description="why it ended")]
     last_offset: Annotated[Offset, Meta(description="the last offset that was accounted for")]
+
+
+class SubscriptionMoved(Push, frozen=True, kw_only=True):
+    """`sub` goes on with another stream, to which a `fork` has moved it: what comes after the `epoch` gap is its."""
+
+    sub: SubId
+    stream: StreamName
+    epoch: Epoch
+    offset: Annotated[Offset, Meta(description="what follows of the new stream begins after it")]
 
 
 class SubscriptionDegraded(Push, frozen=True, kw_only=True):
@@ -140,6 +155,7 @@ PUSHES: tuple[type[Push], ...] = (
     Parameters,
     Job,
     SubscriptionEnded,
+    SubscriptionMoved,
     SubscriptionDegraded,
     Drain,
     Error,

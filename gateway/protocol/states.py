@@ -44,12 +44,15 @@ JOB: Final[Table[JobState]] = {
     },
     JobState.STARTING: {
         "started": JobState.RUNNING,
+        "paused": JobState.PAUSED,
         "failed": JobState.FAILED,
         "cancel": JobState.CANCELLING,
         "worker_lost": JobState.RESTARTING,
         "timed_out": JobState.TIMED_OUT,
     },
     JobState.RUNNING: {
+        "restart": JobState.STARTING,
+        "paused": JobState.PAUSED,
         "ended": JobState.FINISHED,
         "failed": JobState.FAILED,
         "cancel": JobState.CANCELLING,
@@ -57,9 +60,17 @@ JOB: Final[Table[JobState]] = {
         "worker_lost": JobState.RESTARTING,
         "timed_out": JobState.TIMED_OUT,
     },
+    JobState.PAUSED: {
+        "restart": JobState.STARTING,
+        "failed": JobState.FAILED,
+        "cancel": JobState.CANCELLING,
+        "cancelled": JobState.CANCELLED,
+        "worker_lost": JobState.RESTARTING,
+    },
     JobState.RESTARTING: {
         "placed": JobState.STARTING,
         "found": JobState.RUNNING,
+        "found_paused": JobState.PAUSED,
         "cancel": JobState.CANCELLED,
         "gave_up": JobState.LOST,
     },

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 #: The largest integer that every JSON reader holds exactly (RFC 8259, section 6).
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -47,6 +47,13 @@ Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
 #: The longest that a change may hold by itself: a year.
 MAX_TTL_SECONDS = 31_536_000
 ExpiresAt = Annotated[datetime, Meta(tz=True, description="when it goes back by itself, RFC 3339")]
+#: The longest that a reply may be waited for, and the most changes in one answer.
+MAX_WAIT_SECONDS = 300
+MAX_CHANGES = 1000
+Wait = Annotated[Literal["accepted", "applied"], Meta(description="what the reply waits for")]
+WaitSeconds = Annotated[float, Meta(gt=0, le=MAX_WAIT_SECONDS, description="seconds that `wait: applied` waits")]
+IfRevision = Annotated[int, Meta(ge=0, description="refuse the change unless this is in force")]
+Reset = Annotated[bool, Meta(description="begin from a new checkpoint and in a new epoch; what was saved is given up")]
 Seconds = Annotated[float, Meta(gt=0, description="seconds")]
 Values = Annotated[dict[str, Any], Meta(description="parameters by name")]
 Columns = Annotated[tuple[str, ...], Meta(description="names of columns")]
@@ -111,6 +118,14 @@ class Effect(StrEnum):
     RESET = "reset"
 
 
+class Idle(StrEnum):
+    """What becomes of a job to which nobody listens: it runs on, it is paused until somebody does, or it is stopped."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
 class GapReason(StrEnum):
     """Why offsets will never come."""
 
@@ -159,6 +174,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     RESTARTING = "restarting"
     CANCELLING = "cancelling"
     FINISHED = "finished"
@@ -217,6 +233,8 @@ class FunctionInfo(Struct, frozen=True, kw_only=True):
     description: Annotated[str, Meta(description="what it does, at length")] = ""
     parameters: Annotated[dict[str, Any], Meta(description="JSON Schema (2020-12) of its parameters")] = {}
     outputs: Annotated[tuple[OutputInfo, ...], Meta(description="what it gives")] = ()
+    idle: Annotated[Idle, Meta(description="what becomes of its jobs when nobody listens")] = Idle.RUN
+    idle_s: Annotated[float, Meta(description="seconds without a listener until then")] = 0
     error: Annotated[str | None, Meta(description="why it could not be loaded")] = None
 
 
@@ -241,6 +259,9 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     restarts: Annotated[int, Meta(description="how often it was started again")] = 0
     worker: Annotated[str | None, Meta(description="the worker that it runs on")] = None
     external_id: ExternalId | None = None
+    shared: Annotated[bool, Meta(description="whether `run` with `share` may give it to others")] = False
+    forked_from: Annotated[str | None, Meta(description="the id of the job that it was forked from")] = None
+    idle: Annotated[Idle, Meta(description="what becomes of it when nobody listens")] = Idle.RUN
 
 
 class StreamInfo(Struct, frozen=True, kw_only=True):
@@ -266,6 +287,25 @@ class ParametersInForce(Struct, frozen=True):
 
     revision: Revision
     values: Values
+
+
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of a job's parameters as its history keeps it: who, when, from where, what, and what came of it."""
+
+    revision: Revision
+    values: Values
+    changed: Annotated[Values, Meta(description="the values that it changed")]
+    before: Annotated[Values, Meta(description="what they were before")] = {}
+    by: Annotated[str, Meta(description="who changed them")]
+    origin: Annotated[str, Meta(description="from where: `websocket 192.0.2.7`, `rest 192.0.2.7`")] = ""
+    at: Annotated[Timestamp, Meta(description="when it was accepted, RFC 3339")]
+    effect: Effect
+    state: RevisionState
+    settled_at: Annotated[Timestamp, Meta(description="when it entered this state, RFC 3339")] | UnsetType = UNSET
+    batch: Annotated[int, Meta(description="the first micro-batch under it")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="why, where it was refused, overtaken or taken back")] | UnsetType = UNSET
+    expires_at: ExpiresAt | UnsetType = UNSET
+    restores: Annotated[Revision, Meta(description="the revision whose values it brought back")] | UnsetType = UNSET
 
 
 class Limits(Struct, frozen=True):

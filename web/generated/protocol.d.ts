@@ -109,6 +109,8 @@ export interface Run {
   name?: string;
   /** the caller's own name for a run */
   external_id?: string;
+  /** take part in a job that runs the same with the same parameters; else start it */
+  share?: boolean;
   /** seconds within which it must be running */
   start_timeout_s?: number;
   /** seconds that it may run */
@@ -152,7 +154,7 @@ export interface ListJobs {
 }
 
 /** One run of a function. */
-export type JobState = "cancelled" | "cancelling" | "failed" | "finished" | "lost" | "queued" | "restarting" | "running" | "starting" | "timed_out";
+export type JobState = "cancelled" | "cancelling" | "failed" | "finished" | "lost" | "paused" | "queued" | "restarting" | "running" | "starting" | "timed_out";
 
 /** What a function declares. */
 export type FunctionKind = "batch" | "model" | "stream";
@@ -164,12 +166,17 @@ export interface GetParameters {
   id?: number;
   /** a job, by name or id */
   job: string;
+  /** with their JSON Schema */
+  schema?: boolean;
+  /** with so many of the newest changes */
+  history?: number;
 }
 
 /**
  * Change parameters of a running job. `values` is a merge patch (RFC 7396): null brings a default back.
  *
- * With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`.
+ * With `ttl_s` each value that it changes goes back by itself, unless it was changed again without a `ttl_s`. A change
+ * that cannot keep the job's state is refused without `reset`.
  */
 export interface SetParameters {
   type: "set_parameters";
@@ -185,6 +192,52 @@ export interface SetParameters {
   dry_run?: boolean;
   /** seconds until the old values come back */
   ttl_s?: number;
+  /** begin from a new checkpoint and in a new epoch; what was saved is given up */
+  reset?: boolean;
+  /** what the reply waits for */
+  wait?: "accepted" | "applied";
+  /** seconds that `wait: applied` waits */
+  wait_s?: number;
+}
+
+/** Bring back the values of an earlier revision, as a new one; otherwise like `set_parameters`. */
+export interface Revert {
+  type: "revert";
+  /** the client's choice, unique while pending */
+  id?: number;
+  /** a job, by name or id */
+  job: string;
+  /** whose values are to come back */
+  revision: number;
+  /** refuse the change unless this is in force */
+  if_revision?: number;
+  /** check it, and change nothing */
+  dry_run?: boolean;
+  /** begin from a new checkpoint and in a new epoch; what was saved is given up */
+  reset?: boolean;
+  /** what the reply waits for */
+  wait?: "accepted" | "applied";
+  /** seconds that `wait: applied` waits */
+  wait_s?: number;
+}
+
+/**
+ * Start a job of one's own that goes on from where another is, with other parameters (a merge patch).
+ *
+ * The subscriptions `subs` of this socket (absent: all that it has on the job's outputs) go over to it in place.
+ */
+export interface Fork {
+  type: "fork";
+  /** the client's choice, unique while pending */
+  id?: number;
+  /** a job, by name or id */
+  job: string;
+  /** parameters by name */
+  values?: Record<string, unknown>;
+  /** what to call the new job */
+  name?: string;
+  /** which subscriptions go over */
+  subs?: number[];
 }
 
 /** Ask for a pong; `t` comes back as it was. */
@@ -318,6 +371,12 @@ export interface JobInfo {
   worker: string | null;
   /** the caller's own name for a run */
   external_id: string | null;
+  /** whether `run` with `share` may give it to others */
+  shared: boolean;
+  /** the id of the job that it was forked from */
+  forked_from: string | null;
+  /** what becomes of it when nobody listens */
+  idle: Idle;
 }
 
 /** A named output of a function. */
@@ -338,6 +397,9 @@ export interface OutputInfo {
 /** Spark's output modes; they decide what a publication means to the ones before it. */
 export type OutputMode = "append" | "complete" | "update";
 
+/** What becomes of a job to which nobody listens: it runs on, it is paused until somebody does, or it is stopped. */
+export type Idle = "pause" | "run" | "stop";
+
 /** The jobs that match. */
 export interface Jobs {
   type: "jobs";
@@ -347,7 +409,7 @@ export interface Jobs {
   jobs: JobInfo[];
 }
 
-/** A job's parameters in force, and the JSON Schema that they follow. */
+/** A job's parameters in force, the JSON Schema that they follow, and their newest changes, newest first. */
 export interface ParametersReply {
   type: "parameters";
   /** the client's choice, unique while pending */
@@ -359,11 +421,52 @@ export interface ParametersReply {
   /** parameters by name */
   values: Record<string, unknown>;
   /** JSON Schema (2020-12) of the parameters */
-  schema: Record<string, unknown>;
+  schema?: Record<string, unknown>;
+  /** as many as were asked for */
+  history?: Change[];
 }
+
+/** A change of a job's parameters as its history keeps it: who, when, from where, what, and what came of it. */
+export interface Change {
+  /** counts a job's accepted parameter changes; 1 is what it started with */
+  revision: number;
+  /** parameters by name */
+  values: Record<string, unknown>;
+  /** the values that it changed */
+  changed: Record<string, unknown>;
+  /** what they were before */
+  before?: Record<string, unknown>;
+  /** who changed them */
+  by: string;
+  /** from where: `websocket 192.0.2.7`, `rest 192.0.2.7` */
+  origin?: string;
+  /** when it was accepted, RFC 3339 */
+  at: string;
+  effect: Effect;
+  state: RevisionState;
+  /** when it entered this state, RFC 3339 */
+  settled_at?: string;
+  /** the first micro-batch under it */
+  batch?: number;
+  /** why, where it was refused, overtaken or taken back */
+  reason?: string;
+  /** when it goes back by itself, RFC 3339 */
+  expires_at?: string;
+  /** the revision whose values it brought back */
+  restores?: number;
+}
+
+/** How a parameter change reaches the running job. */
+export type Effect = "live" | "reset" | "restart";
+
+/** One change of a job's parameters. */
+export type RevisionState = "accepted" | "applied" | "proposed" | "rejected" | "reverted" | "superseded";
 
 /**
  * The change is valid and has its revision; `parameters` pushes say when it is applied.
+ *
+ * With `wait: applied` it comes when the change is applied, with `batch`, or when that is settled otherwise or has
+ * taken too long: `state` says what became of it, and `reason` why. A rejected one is answered by an error.
  *
  * For a dry run `revision` is the one in force, and `values`, `changed` and `effect` are what they would be. `batch`
  * is there where it changed nothing and `revision` is applied already: the first micro-batch under it.
@@ -385,10 +488,11 @@ export interface ParametersAccepted {
   changed?: Record<string, unknown>;
   /** when it goes back by itself, RFC 3339 */
   expires_at?: string;
+  /** with `wait: applied`: what became of it */
+  state?: RevisionState;
+  /** why it is not applied */
+  reason?: string;
 }
-
-/** How a parameter change reaches the running job. */
-export type Effect = "live" | "reset" | "restart";
 
 /** The answer to a ping, with its `t`. */
 export interface Pong {
@@ -506,10 +610,15 @@ export interface Parameters {
   reason?: string;
   /** when it goes back by itself, RFC 3339 */
   expires_at?: string;
+  /** what the changed values were before */
+  before?: Record<string, unknown>;
+  /** from where it was changed */
+  origin?: string;
+  /** the revision whose values it brings back */
+  restores?: number;
+  /** where it was rejected: what holds */
+  in_force?: ParametersInForce;
 }
-
-/** One change of a job's parameters. */
-export type RevisionState = "accepted" | "applied" | "proposed" | "rejected" | "reverted" | "superseded";
 
 /** A job that this session watches has changed. */
 export interface Job {
@@ -526,6 +635,19 @@ export interface SubscriptionEnded {
   reason: string;
   /** the last offset that was accounted for */
   last_offset: number;
+}
+
+/** `sub` goes on with another stream, to which a `fork` has moved it: what comes after the `epoch` gap is its. */
+export interface SubscriptionMoved {
+  type: "subscription_moved";
+  /** the client's number for a subscription, unique on its socket */
+  sub: number;
+  /** `<job>/<output>`, or `<job>` where it has one output only */
+  stream: string;
+  /** names one numbering of a stream; offsets compare within an epoch only */
+  epoch: string;
+  /** what follows of the new stream begins after it */
+  offset: number;
 }
 
 /** A `block` subscription held its job back for too long: from now on it has this policy instead. */
@@ -638,6 +760,10 @@ export interface FunctionInfo {
   parameters: Record<string, unknown>;
   /** what it gives */
   outputs: OutputInfo[];
+  /** what becomes of its jobs when nobody listens */
+  idle: Idle;
+  /** seconds without a listener until then */
+  idle_s: number;
   /** why it could not be loaded */
   error: string | null;
 }
@@ -685,13 +811,13 @@ export interface Health {
 }
 
 /** A frame that a client sends. With an `id` it gets exactly one reply with that `id`. */
-export type Command = Authenticate | Subscribe | Resubscribe | Unsubscribe | Request | Run | Stop | GetJob | ListJobs | GetParameters | SetParameters | Ping;
+export type Command = Authenticate | Subscribe | Resubscribe | Unsubscribe | Request | Run | Stop | GetJob | ListJobs | GetParameters | SetParameters | Revert | Fork | Ping;
 
 /** The answer to a command that had an `id`. */
 export type Reply = Authenticated | Subscribed | Unsubscribed | Requested | JobReply | Jobs | ParametersReply | ParametersAccepted | Pong;
 
 /** A frame that the gateway sends by itself. */
-export type Push = Welcome | Publication | Gap | Parameters | Job | SubscriptionEnded | SubscriptionDegraded | Drain | Error;
+export type Push = Welcome | Publication | Gap | Parameters | Job | SubscriptionEnded | SubscriptionMoved | SubscriptionDegraded | Drain | Error;
 
 /** A command's type to its reply. */
 export interface ReplyOf {
@@ -706,11 +832,13 @@ export interface ReplyOf {
   list_jobs: Jobs;
   get_parameters: ParametersReply;
   set_parameters: ParametersAccepted;
+  revert: ParametersAccepted;
+  fork: JobReply;
   ping: Pong;
 }
 
 /** What can go wrong. */
-export type ErrorCode = "invalid_frame" | "unknown_type" | "invalid_parameters" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "conflict" | "revision_conflict" | "limit_exceeded" | "not_implemented" | "unavailable" | "timed_out" | "internal";
+export type ErrorCode = "invalid_frame" | "unknown_type" | "invalid_parameters" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "conflict" | "revision_conflict" | "reset_required" | "change_rejected" | "limit_exceeded" | "not_implemented" | "unavailable" | "timed_out" | "internal";
 
 export declare const PROTOCOL: string;
 export declare const SUBPROTOCOLS: Readonly<{ json: string; arrow: string }>;

@@ -64,6 +64,14 @@ export const COMMANDS = table({
     "reply": "parameters_accepted",
     "right": "control"
   },
+  "revert": {
+    "reply": "parameters_accepted",
+    "right": "control"
+  },
+  "fork": {
+    "reply": "job",
+    "right": "run"
+  },
   "ping": {
     "reply": "pong",
     "right": null
@@ -130,6 +138,18 @@ export const ERROR_CODES = table({
     "title": "The parameters have changed meanwhile",
     "http_status": 409,
     "remedy": "Read the parameters again, and send the change with their revision as `if_revision`.",
+    "retry": false
+  },
+  "reset_required": {
+    "title": "The change cannot keep the job's state",
+    "http_status": 409,
+    "remedy": "Send it again with `reset: true` where what the job has saved may be given up.",
+    "retry": false
+  },
+  "change_rejected": {
+    "title": "The job failed under the change, and goes on without it",
+    "http_status": 422,
+    "remedy": "`detail` tells what the job failed with; choose other values.",
     "retry": false
   },
   "limit_exceeded": {
@@ -309,6 +329,7 @@ export const JOB_STATES = table({
     "final": false,
     "on": {
       "started": "running",
+      "paused": "paused",
       "failed": "failed",
       "cancel": "cancelling",
       "worker_lost": "restarting",
@@ -318,6 +339,8 @@ export const JOB_STATES = table({
   "running": {
     "final": false,
     "on": {
+      "restart": "starting",
+      "paused": "paused",
       "ended": "finished",
       "failed": "failed",
       "cancel": "cancelling",
@@ -326,11 +349,22 @@ export const JOB_STATES = table({
       "timed_out": "timed_out"
     }
   },
+  "paused": {
+    "final": false,
+    "on": {
+      "restart": "starting",
+      "failed": "failed",
+      "cancel": "cancelling",
+      "cancelled": "cancelled",
+      "worker_lost": "restarting"
+    }
+  },
   "restarting": {
     "final": false,
     "on": {
       "placed": "starting",
       "found": "running",
+      "found_paused": "paused",
       "cancel": "cancelled",
       "gave_up": "lost"
     }
