@@ -14,18 +14,22 @@ import struct
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import BINARY, PING, TEXT, Frame
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import BINARY, CONT, PING, PONG, TEXT, Frame
 
+from gateway.core.session import Session
 from gateway.main import RunningGateway
 from gateway.protocol.codes import CloseCode
+from gateway.protocol.types import Right
+from gateway.server.tokens import new_token
 from tests.fakes.worker_peer import WorkerPeer
-from tests.server.conftest import Dial
+from tests.server.conftest import Dial, RawClient
 from tests.server.wire import Wire, head, wire
 
 #: CPU of this process, gateway and all, from a publication to its arrival: others on the machine do not count.
@@ -34,6 +38,9 @@ MAX_CPU_SECONDS = 0.5
 Moves = AsyncIterator[None]
 Hostile = Callable[[RunningGateway], Moves]
 _RSV1 = 0x40
+MAX_SESSIONS = 20
+#: A gateway that waits for nobody.
+IMPATIENT = {"heartbeat_seconds": 0.2, "slow_socket_seconds": 0.5}
 ROWS = [{"id": number, "text": "a" * 250} for number in range(200)]
 
 
@@ -64,6 +71,10 @@ async def subscribed(gateway: RunningGateway, **options: Any) -> AsyncIterator[W
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport reads
         await peer.send([command(type="subscribe", sub=1, stream="feed", **options)])
         yield peer
+
+
+def newest(gateway: RunningGateway, count: int) -> list[Session]:
+    return list(gateway.shell.gateway.sessions.values())[-count:]
 
 
 def footprint(gateway: RunningGateway) -> dict[str, int]:
@@ -117,6 +128,77 @@ async def floods_with_pings(gateway: RunningGateway) -> Moves:
             peer.writer.write(frame(PING, b"x") * 2000)
             yield
         vanish(peer)
+
+
+async def floods_with_pongs(gateway: RunningGateway) -> Moves:
+    async with subscribed(gateway) as peer:
+        for _ in range(20):
+            peer.writer.write(frame(PONG, b"x") * 2000)
+            yield
+        vanish(peer)
+
+
+async def floods_with_tiny_pieces(gateway: RunningGateway) -> Moves:
+    """Of one message, up to where it is too large."""
+    async with subscribed(gateway, credit=0) as peer:
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        peer.writer.write(Frame(TEXT, b"{", fin=False).serialize(mask=True))
+        for _ in range(34):
+            peer.writer.write(Frame(CONT, b" ", fin=False).serialize(mask=True) * 2000)
+            yield
+        assert CloseCode.TOO_LARGE.to_bytes(2, "big") in await peer.to_the_end()
+
+
+async def dribble_their_frames(gateway: RunningGateway) -> Moves:
+    """A byte now and then, of a frame that is never whole: who is in the middle of one answers no ping."""
+    async with contextlib.AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(subscribed(gateway, credit=0)) for _ in range(50)]
+        sessions = newest(gateway, 50)
+        for peer in peers:
+            peer.writer.write(frame(TEXT, b" " * 60_000)[:8])
+        while any(session.close_code is None for session in sessions):
+            for peer in peers:
+                peer.writer.write(b" ")
+            yield
+        assert {session.close_code for session in sessions} == {CloseCode.NO_HEARTBEAT}
+
+
+async def fall_silent(gateway: RunningGateway) -> Moves:
+    """Half open: the socket is there, its kernel takes what it has room for, and nobody is behind it any more."""
+    async with subscribed(gateway) as reader, subscribed(gateway, credit=0):
+        full, quiet = newest(gateway, 2)
+        while full.close_code is None or quiet.close_code is None:
+            yield
+        assert (full.close_code, quiet.close_code) == (CloseCode.TOO_SLOW, CloseCode.NO_HEARTBEAT)
+        assert not reader.writer.transport.is_closing()
+
+
+async def come_when_there_is_no_room(gateway: RunningGateway) -> Moves:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(MAX_SESSIONS - 1):
+            await stack.enter_async_context(connect(address(gateway)))
+        for _ in range(20):
+            for refused in await asyncio.gather(
+                *(connect(address(gateway)) for _ in range(30)), return_exceptions=True
+            ):
+                assert isinstance(refused, InvalidStatus)
+                assert refused.response.status_code == 429
+            yield
+    async with connect(address(gateway)) as client:  # and when they are gone, there is
+        assert orjson.loads(await client.recv())["type"] == "welcome"
+
+
+async def flood_before_they_say_who_they_are(gateway: RunningGateway) -> Moves:
+    text = orjson.dumps({"type": "list_jobs", "id": 1, "padding": "x" * 60_000}).decode()
+    for _ in range(3):
+        async with connect(address(gateway), max_queue=None) as client:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    for _ in range(50):
+                        await client.send(text)
+                    yield
+            await client.wait_closed()
+            assert client.close_code == CloseCode.TOO_MANY_COMMANDS
 
 
 async def floods_with_commands(gateway: RunningGateway) -> Moves:
@@ -201,25 +283,49 @@ async def say(client: ClientConnection, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile",
+    ("hostile", "flags"),
     [
-        never_reads,
-        reads_a_kilobyte_at_a_time,
-        vanish_while_they_are_written_to,
-        floods_with_pings,
-        floods_with_commands,
-        come_and_go_before_the_handshake,
-        dribble_their_heads,
-        sends_bombs,
-        subscribes_and_unsubscribes,
-        subscribes_128_times_with_other_filters,
-        filters_with_the_longest_patterns,
+        (never_reads, {}),
+        (reads_a_kilobyte_at_a_time, {}),
+        (vanish_while_they_are_written_to, {}),
+        (fall_silent, IMPATIENT),
+        (floods_with_pings, {}),
+        (floods_with_pongs, {}),
+        (floods_with_tiny_pieces, {}),
+        (floods_with_commands, {}),
+        (come_and_go_before_the_handshake, {}),
+        (come_when_there_is_no_room, {"max_sessions": MAX_SESSIONS}),
+        (dribble_their_heads, {}),
+        (dribble_their_frames, IMPATIENT),
+        (sends_bombs, {}),
+        (subscribes_and_unsubscribes, {}),
+        (subscribes_128_times_with_other_filters, {}),
+        (filters_with_the_longest_patterns, {}),
     ],
 )
 async def test_others_see_nothing_of_it(
     hostile: Hostile, gateway: RunningGateway, worker: WorkerPeer, job: str, dial: Dial
 ) -> None:
-    bystander = await dial()
+    await sees_nothing(await dial(), hostile, gateway, worker, job)
+
+
+class TestGuarded:
+    """A gateway that asks for a token, which only the others have."""
+
+    @pytest.fixture
+    def flags(self, tmp_path: Path) -> dict[str, Any]:
+        self.token = new_token(tmp_path / "tokens.toml", "tester", [Right.ADMIN])
+        return {"tokens_file": str(tmp_path / "tokens.toml")}
+
+    async def test_others_see_nothing_of_it(self, gateway: RunningGateway, worker: WorkerPeer, dial: Dial) -> None:
+        bystander = await dial(additional_headers={"Authorization": f"Bearer {self.token}"})
+        job = (await bystander.ask(type="run", function="feed"))["job"]["id"]
+        await sees_nothing(bystander, flood_before_they_say_who_they_are, gateway, worker, job)
+
+
+async def sees_nothing(
+    bystander: RawClient, hostile: Hostile, gateway: RunningGateway, worker: WorkerPeer, job: str
+) -> None:
     await worker.publish_and_wait(job, ROWS)
     assert (await bystander.ask(type="subscribe", sub=1, stream="feed"))["offset"] == 1
     await gone(gateway, {**footprint(gateway), "sessions": 1, "open": 2, "young": 0, "queued_bytes": 0})
@@ -229,9 +335,9 @@ async def test_others_see_nothing_of_it(
         began = time.process_time()
         await worker.publish(job, ROWS)
         offset += 1
-        publication = await bystander.receive()
+        publication = await bystander.until("publication")
         longest = max(longest, time.process_time() - began)
-        assert (publication["type"], publication["offset"], len(publication["rows"])) == ("publication", offset, 200)
+        assert (publication["offset"], len(publication["rows"])) == (offset, 200)
     assert offset > 5
     assert longest < MAX_CPU_SECONDS, longest
     await gone(gateway, before)
