@@ -27,6 +27,8 @@ from gateway.protocol.reading import ARROW_STREAM, CSV, NDJSON
 from gateway.protocol.rest import JSON
 from gateway.server.accept import preferred
 
+#: What the headers tell, whatever the form.
+POSITION_HEADERS: Final = ("Rivulet-Epoch", "Rivulet-Offset", "Rivulet-Revision", "Rivulet-Batch")
 #: In order of preference.
 _FORMS: Final[dict[str, Callable[[Publication, Cache], Iterator[bytes]]]] = {
     JSON: lambda publication, _cache: json_form(publication),
@@ -67,11 +69,9 @@ def _newest(stream: Stream) -> Publication:
 
 
 def _headers(publication: Publication) -> dict[str, str]:
+    told = (publication.epoch, publication.offset, publication.revision, publication.batch)
     return {
-        "Rivulet-Epoch": publication.epoch,
-        "Rivulet-Offset": str(publication.offset),
-        "Rivulet-Revision": str(publication.revision),
-        "Rivulet-Batch": str(publication.batch),
+        **dict(zip(POSITION_HEADERS, map(str, told), strict=True)),
         # Weak, since it is the same for all forms (RFC 9110, 8.8.1).
         "ETag": f'W/"{publication.epoch}:{publication.offset}"',
         "Vary": "Accept",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as StarletteRoute
@@ -38,7 +40,7 @@ from gateway.protocol.types import Fault, Right
 from gateway.server.accept import preferred
 from gateway.server.assets import WEB
 from gateway.server.events import open_events
-from gateway.server.latest import latest_response
+from gateway.server.latest import POSITION_HEADERS, latest_response
 from gateway.server.tokens import COOKIE_SECONDS
 
 if TYPE_CHECKING:
@@ -46,15 +48,30 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Request], Awaitable[Response]]
 _MAX_BODY_BYTES = 64 * 1024
+#: What pages of other sites that may connect (`allowed_origins`) may read.
+_FOR_PAGES = frozenset({"get_events", "get_latest"})
 #: All methods lead to the row's handler, which refuses the others: the dashboard below `/` would take them otherwise.
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def routes() -> list[StarletteRoute]:
-    """The routes of the table, each with its handler, its right checked before."""
+def routes(allowed_origins: Collection[str] = ()) -> list[StarletteRoute]:
+    """The routes of the table, each with its handler, its right checked before.
+
+    Pages of `allowed_origins` may read streams. They show a token, as programs do: the cookie is the dashboard's own.
+    """
+    cross_origin = Middleware(
+        CORSMiddleware,
+        allow_origins=list(allowed_origins),
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Authorization", "If-None-Match", LAST_EVENT_ID],
+        expose_headers=["ETag", *POSITION_HEADERS],
+    )
     return [
         StarletteRoute(
-            row.path.replace("}", ":path}"), _guarded(row, _HANDLERS.get(row.name, _document(row))), methods=_METHODS
+            row.path.replace("}", ":path}"),
+            _guarded(row, _HANDLERS.get(row.name, _document(row))),
+            methods=_METHODS,
+            middleware=[cross_origin] if allowed_origins and row.name in _FOR_PAGES else None,
         )
         for row in ROUTES
     ]

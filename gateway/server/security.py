@@ -36,15 +36,18 @@ class Guard:
     """The gateway's doorkeeper. Without tokens everybody is let in, and the gateway must then be on loopback."""
 
     def __init__(self, settings: Settings, tokens: Tokens | None) -> None:
-        """Raises `SettingsError` where the gateway would be open to other machines."""
+        """Raises `SettingsError` where the gateway would be open to other machines, or to pages of any site."""
         if tokens is None and not is_loopback(settings.host):
             raise SettingsError(
                 f"host = {settings.host!r} can be reached from other machines, and no tokens_file is set, so "
                 "anybody could run code here. Make a token (rivulet token new NAME --rights admin) and set "
                 "tokens_file, or listen on 127.0.0.1"
             )
+        if "*" in settings.allowed_origins:
+            raise SettingsError("allowed_origins has '*', but pages of any site must not connect: name each origin")
         self.tokens = tokens
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+        #: Of pages of other sites that may connect.
+        self.origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
         self._hosts = _hosts(settings)
 
     def check_host(self, connection: HTTPConnection) -> None:
@@ -60,7 +63,7 @@ class Guard:
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse pages of other sites (RFC 6455, 10.2); programs send no Origin. Raises `RivuletError` FORBIDDEN."""
         origin = connection.headers.get("origin")
-        if origin is None or origin.rstrip("/").lower() in self._origins:
+        if origin is None or origin.rstrip("/").lower() in self.origins:
             return
         if _netloc(origin) != connection.headers.get("host", "").lower():
             raise RivuletError(

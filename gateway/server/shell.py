@@ -72,7 +72,7 @@ class Shell:
             LINK_PATH.encode(): Route(partial(accept_worker, self), MAX_LINK_MESSAGE_BYTES),
         }
         self.app = Starlette(
-            routes=[*routes(), Mount("/", Dashboard())],
+            routes=[*routes(self.guard.origins), Mount("/", Dashboard())],
             middleware=[Middleware(SecurityHeaders)],
             exception_handlers={
                 RivuletError: on_rivulet_error,
