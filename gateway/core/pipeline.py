@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import reactivex
@@ -18,6 +19,7 @@ from gateway.core.merge import concatenated, newest_per_key
 from gateway.core.publication import Hole, Item, Publication, merged
 from gateway.core.shape import Shape
 from gateway.core.stream import Stream
+from gateway.core.turn import Turn
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.types import GapReason, Overflow, Position
 
@@ -28,6 +30,9 @@ CLOSE_EMPTY_SECONDS: Final = 5.0
 #: Merging stops at either: a merged publication must not hold up the others.
 PAGE_PUBLICATIONS: Final = 64
 PAGE_BYTES: Final = 1 << 20
+#: What may wait for its filter; beyond either, the publisher is held until it is done.
+WAITING_PUBLICATIONS: Final = 64
+WAITING_BYTES: Final = 16 << 20
 
 
 class Merging(NamedTuple):
@@ -70,6 +75,7 @@ class Pipeline:
         stream: Stream,
         view: View,
         cache: Cache,
+        turn: Turn,
         clock: Callable[[], float],
         later: Later,
         on_idle: Callable[[], None],
@@ -77,6 +83,7 @@ class Pipeline:
         self.stream = stream
         self.view = view
         self._cache = cache
+        self._turn = turn
         self._clock = clock
         self._later = later
         self._released: Position | None = None
@@ -133,26 +140,98 @@ class Pipeline:
 
     def _built(self, source: Observable[Item]) -> Observable[Item]:
         shape, every_ms, _ = self.view
-        if not shape.plain:
-            source = source.pipe(ops.map(self._seen))
-        if not (shape.where or every_ms):
+        if shape.plain and not every_ms:
             return source
 
         def subscribe(observer: ObserverBase[Item], scheduler: SchedulerBase | None = None) -> DisposableBase:
             self._released = self.stream.position
-            collector = _Collector(self.view, self._clock, self._later, observer, self._note)
-            listening = source.subscribe(
-                collector.on_next, collector.on_error, collector.on_completed, scheduler=scheduler
-            )
-            return CompositeDisposable(listening, Disposable(collector.stop))
+            last: Stage = observer
+            stops = []
+            if shape.where or every_ms:
+                last = collector = _Collector(self.view, self._clock, self._later, last)
+                stops.append(collector.stop)
+            if not shape.plain:
+                last = shaping = _Shaping(self.seen, self._turn, last)
+                stops.append(shaping.stop)
+            listening = source.subscribe(last.on_next, last.on_error, last.on_completed, scheduler=scheduler)
+            return CompositeDisposable(listening, *map(Disposable, stops))
 
-        return reactivex.create(subscribe)
-
-    def _seen(self, item: Item) -> Item:
-        return item if isinstance(item, Hole) else self.seen(item)
+        return reactivex.create(subscribe).pipe(ops.do_action(self._note))
 
     def _note(self, item: Item) -> None:
         self._released = item.position
+
+
+class Stage(Protocol):
+    """What takes items, one after the other, until there are no more."""
+
+    def on_next(self, item: Item, /) -> None:
+        """Take one."""
+
+    def on_error(self, fault: Exception, /) -> None:
+        """Nothing more comes, because of `fault`."""
+
+    def on_completed(self) -> None:
+        """Nothing more comes."""
+
+
+class _Shaping:
+    """Sends publications through the shape, in the pipeline's share of the turns: there may be many other pipelines."""
+
+    def __init__(self, seen: Callable[[Publication], Publication], turn: Turn, after: Stage) -> None:
+        self._seen = seen
+        self._turn = turn
+        self._after = after
+        self._waiting: deque[Item] = deque()
+        self._waiting_bytes = 0
+
+    def on_next(self, item: Item) -> None:
+        """Have it wait for its turn."""
+        self._waiting.append(item)
+        self._waiting_bytes += 0 if isinstance(item, Hole) else item.retained_bytes
+        while len(self._waiting) > WAITING_PUBLICATIONS or (self._waiting_bytes > WAITING_BYTES and self._waiting):
+            self._shape_next()
+        if self._waiting:
+            self._turn.add_cohort(self)
+
+    def on_error(self, fault: Exception) -> None:
+        """Pass it on."""
+        self.stop()
+        self._after.on_error(fault)
+
+    def on_completed(self) -> None:
+        """Do what waits, and pass it on."""
+        while self._waiting:
+            self._shape_next()
+        self._after.on_completed()
+
+    def flush(self) -> bool:
+        """Do what waits while the turn lasts, one at least; True where some is left."""
+        while self._waiting:
+            self._shape_next()
+            if self._turn.over:
+                break
+        return bool(self._waiting)
+
+    def fail(self, fault: Exception) -> None:
+        """It cannot go on."""
+        self.on_error(fault)
+
+    def stop(self) -> None:
+        """Let go of what waits."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def _shape_next(self) -> None:
+        item = self._waiting.popleft()
+        if isinstance(item, Publication):
+            self._waiting_bytes -= item.retained_bytes
+            try:
+                item = self._seen(item)
+            except (pa.ArrowInvalid, RivuletError) as fault:
+                self.on_error(fault)
+                return
+        self._after.on_next(item)
 
 
 class _Collector:
@@ -163,14 +242,12 @@ class _Collector:
         view: View,
         clock: Callable[[], float],
         later: Later,
-        observer: ObserverBase[Item],
-        on_release: Callable[[Item], None],
+        observer: Stage,
     ) -> None:
         self._view = view
         self._clock = clock
         self._later = later
         self._observer = observer
-        self._on_release = on_release
         self._held: list[Publication] = []
         self._held_bytes = 0
         self._held_rows = False
@@ -181,7 +258,7 @@ class _Collector:
         """Let it out, or hold it."""
         if isinstance(item, Hole):
             self._release()
-            self._pass(item)
+            self._observer.on_next(item)
             return
         if not self._held:
             self._close_by = self._clock() + CLOSE_EMPTY_SECONDS
@@ -228,8 +305,4 @@ class _Collector:
         except (pa.ArrowInvalid, RivuletError) as fault:
             self._observer.on_error(fault)
         else:
-            self._pass(item)
-
-    def _pass(self, item: Item) -> None:
-        self._on_release(item)
-        self._observer.on_next(item)
+            self._observer.on_next(item)

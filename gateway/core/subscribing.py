@@ -131,7 +131,9 @@ class Subscribing:
         stream = subscription.stream
         pipeline = self._pipelines.get((stream, view))
         if pipeline is None:
-            pipeline = Pipeline(stream, view, self.cache, self._clock, self._later, lambda: self._idle(stream, view))
+            pipeline = Pipeline(
+                stream, view, self.cache, self.turn, self._clock, self._later, lambda: self._idle(stream, view)
+            )
             self._pipelines[stream, view] = pipeline
         key = CohortKey(pipeline, options.format, subscription.sub, subscription.session.encoding)
         cohort = self._cohorts.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -20,7 +21,7 @@ class Flushable(Protocol):
 
 
 class Turn:
-    """Collects cohorts and then sessions, and flushes each once; `soon` calls something at the end of the turn."""
+    """Collects pipelines and cohorts, then sessions, and flushes each once; `soon` calls at the end of the turn."""
 
     def __init__(
         self, soon: Callable[[Callable[[], None]], object], clock: Callable[[], float], log: Callable[..., None]
@@ -28,8 +29,8 @@ class Turn:
         self._soon = soon
         self._clock = clock
         self._log = log
-        #: Cohorts come first: what they hand over leaves with the sessions they hand it to.
-        self._cohorts: dict[Flushable, None] = {}
+        #: Pipelines and cohorts come first: what they hand over leaves with the sessions they hand it to.
+        self._cohorts: OrderedDict[Flushable, None] = OrderedDict()
         self._sessions: list[Flushable] = []
         self._scheduled = False
         self._until = 0.0
@@ -40,7 +41,7 @@ class Turn:
         return self._clock() >= self._until
 
     def add_cohort(self, cohort: Flushable) -> None:
-        """Flush it at the end of the turn."""
+        """Flush a cohort or a pipeline at the end of the turn."""
         self._cohorts[cohort] = None
         self._schedule()
 
@@ -51,17 +52,19 @@ class Turn:
 
     def run(self) -> None:
         """Flush everything; what takes too long goes on in the next turn."""
-        self._scheduled = False
         self._until = self._clock() + TURN_SECONDS
-        cohorts, self._cohorts = self._cohorts, {}
-        waiting = iter(cohorts)
-        for cohort in waiting:
+        left = []
+        while self._cohorts:  # those that a pipeline adds are flushed in this turn too, where it lasts
+            cohort, _ = self._cohorts.popitem(last=False)
             if self.flush(cohort):
-                self.add_cohort(cohort)
+                left.append(cohort)
             if self.over:
                 break
-        for cohort in waiting:
+        self._scheduled = False
+        for cohort in left:  # behind those that had no turn yet
             self.add_cohort(cohort)
+        if self._cohorts:
+            self._schedule()
         sessions, self._sessions = self._sessions, []
         for session in sessions:
             self.flush(session)

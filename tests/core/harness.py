@@ -57,7 +57,8 @@ class Loop:
                 call()
 
     def pass_seconds(self, seconds: float) -> None:
-        """Let time pass, and do what is due, in order."""
+        """Let time pass, and do what is due, in order; first what is to be done at once."""
+        self.turn()
         until = self.now + seconds
         while due := min(
             ((at, key) for key, (at, _) in self._later.items() if at <= until), key=lambda d: d[0], default=None
