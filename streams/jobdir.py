@@ -128,6 +128,15 @@ class JobDirectory:
         """The last micro-batch that Spark has committed; -1 where there is none."""
         return _newest(self.checkpoint / "commits")
 
+    def unplan(self) -> None:
+        """Have Spark plan anew what it has planned and not committed. No query may be running.
+
+        To Spark it is as if it had died just before it wrote the plan down.
+        """
+        for batch in range(self.last_commit() + 1, self.last_planned() + 1):
+            for name in (str(batch), f".{batch}.crc"):
+                (self.checkpoint / "offsets" / name).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let go of the directory."""
         if self._lock is not None:

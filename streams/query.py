@@ -132,6 +132,8 @@ class StreamJob(Job):
         self._sink.resume()
         try:
             self._numberings.choose(target.base)
+            if self._sink.next_batch <= self._directory.last_planned():
+                self._directory.unplan()  # for another query than this one, and nobody has seen anything of it
             if self._machine.state is not JobState.STARTING:
                 self._changed("restart", f"restarted for revision {target.revision}")
             return self._run_query(target)

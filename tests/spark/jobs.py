@@ -15,7 +15,6 @@ from reactivex import operators as ops
 
 from streams import Output, Parameters, batch, job, parameter, stream
 
-
 #: So many rows cannot be had.
 UNLUCKY = 13
 
