@@ -58,9 +58,7 @@ class LimitedSession(SparkSession):
 
     def unsupported(self) -> dict[str, str]:
         """Why the query that was built cannot take a limit, by parameter."""
-        if not self._sources:
-            return {}  # nothing was read through this session: nobody knows
-        sources = ", ".join(sorted(set(self._sources)))
+        sources = ", ".join(sorted(set(self._sources))) or "none is read through spark.readStream"
         return {
             PREFIX + name: f"no source of this job knows such a limit ({sources}); those that do: {', '.join(known)}"
             for name, known in OPTIONS.items()
@@ -121,6 +119,10 @@ class _Reader(DataStreamReader):
         name = source or self._source or self._spark.conf.get("spark.sql.sources.default") or ""
         for option, value in self._spark.limit(name.lower(), self._own).items():
             super().option(option, value)
+
+    def table(self, tableName: str) -> DataFrame:  # noqa: N803 - Spark's name
+        self._spark.limit("table", {})  # of what format it is, nobody knows
+        return super().table(tableName)
 
     load = _limiting("load")
     json = _limiting("json")

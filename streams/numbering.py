@@ -48,16 +48,19 @@ class Numberings:
         self._trial: _Trial | None = None
         self._untidy = False
 
-    def choose(self, base: int) -> None:
-        """The query is about to be started under a revision that belongs to the checkpoint of revision `base`.
-
-        No query may be running. Raises what the author's pipes raise when they are made.
-        """
+    def go_back(self) -> None:
+        """Give up a reset of which nobody has seen anything. No query may be running."""
         if self._trial is not None:
             self._trial.numbering.close()
             self._trial = None
             self._directory.go_back()
             self._sink.use(self.current)
+
+    def choose(self, base: int) -> None:
+        """The query is about to be started under a revision that belongs to the checkpoint of revision `base`.
+
+        Raises what the author's pipes raise when they are made.
+        """
         if base == self._described.base:
             return
         pipes = self._new_pipes()

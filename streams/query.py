@@ -82,7 +82,8 @@ class StreamJob(Job):
         self._numberings = Numberings(
             directory, self._described, self._numbering, self._sink, self._new_pipes, self._numbered_anew
         )
-        self._ran = -1
+        #: Whether the query has a batch to replay, and the last that it ran.
+        self._replays, self._ran = False, -1
         self._progress = Progress(self.progress, self._revision_of)
 
     def set_idle(self, idle: bool) -> None:
@@ -122,13 +123,16 @@ class StreamJob(Job):
         self._news.clear()
 
     def _due(self) -> bool:
-        """Whether the query that runs is not the one that should."""
-        return self.revisions.rebuild_due or self._rests() is not None
+        """Whether the query that runs is not the one that should; one that replays a batch does that first."""
+        return not self._replays and (self.revisions.rebuild_due or self._rests() is not None)
 
     def _once(self) -> bool:
         """Build the query and run it, until it has ended by itself (true) or there is something else to do."""
-        target = self.revisions.build(self._replayed or None)
-        self._replayed, self._ran = 0, -1
+        self._numberings.go_back()
+        # A batch that has left something and is not committed is replayed by the query that it had the first time.
+        replayed = self._numberings.current.journal.revision_after(self._directory.last_commit())
+        target = self.revisions.build(replayed or None)
+        self._replays, self._ran = replayed > 0, -1
         self._sink.resume()
         try:
             self._numberings.choose(target.base)
@@ -169,6 +173,7 @@ class StreamJob(Job):
         self._session.check()
         if self._stopping.is_set() or self._due():
             return False
+        self._progress = Progress(self.progress, self._revision_of)
         query = (
             df.writeStream.queryName(self._start.name)
             .outputMode(str(self._function.output_mode))
@@ -187,7 +192,6 @@ class StreamJob(Job):
         )
         if self._stopping.is_set():  # asked for while the query was being started
             run.stop()
-        self._progress = Progress(self.progress, self._revision_of)
         self._progress.watch(query)
         try:
             in_peace = self._see_through(run)
@@ -205,6 +209,8 @@ class StreamJob(Job):
                 self._sink.hold()
                 while not (self._sink.idle(WAIT_SECONDS) or run.ended.is_set() or self._stopping.is_set()):
                     pass
+                if self._stopping.is_set():
+                    continue  # whoever stops the job sees to the query
                 self._await_commit(run)
                 run.stop()
                 return True
@@ -232,7 +238,7 @@ class StreamJob(Job):
         with self._calls():
             self._log.batch = batch
             self._sink.run(batch, lambda snapshot: self._evaluate(df, snapshot))
-        self._ran = batch
+        self._replays, self._ran = False, batch
         self._progress.ran(batch)
         self._numberings.tidy()
         if self._due():

@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from gateway.protocol.types import Change, Effect, RevisionState, Values
+from gateway.protocol.types import MAX_CHANGES, Change, Effect, RevisionState, Values
 from streams.records import Records
 
 KEPT_REVISIONS: Final = 1_000
+MAX_ANSWER_BYTES: Final = 4 << 20
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +116,17 @@ class RevisionFile:
         self._records.rewrite(lines)
         self._lines = len(lines)
 
-    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
-        """The first `limit` changes after that revision, oldest first."""
-        return tuple(self._change(self.known[number]) for number in sorted(self.known) if number > after)[:limit]
+    def changes(self, after: int) -> tuple[Change, ...]:
+        """The changes after that revision, oldest first; of very many or very big ones those that go into a frame."""
+        found: list[Change] = []
+        left = MAX_ANSWER_BYTES
+        for number in sorted(self.known, reverse=True):
+            change = self._change(self.known[number])
+            left -= len(msgspec.json.encode(change))
+            if number <= after or left < 0 or len(found) == MAX_CHANGES:
+                break
+            found.append(change)
+        return tuple(reversed(found))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -16,7 +16,7 @@ from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import ParametersChanged
 from gateway.protocol.states import REVISION, Machine
-from gateway.protocol.types import MAX_CHANGES, Change, ParametersInForce, RevisionState, Values
+from gateway.protocol.types import Change, ParametersInForce, RevisionState, Values
 from streams.changing import Wanted, changed_by, check_revision, following, refuse_unsupported, revision_of
 from streams.controls import Controls, Given, JobParameters
 from streams.errors import Faults
@@ -196,9 +196,9 @@ class Revisions(Generic[P]):
             return rejected, held
 
     def changes(self, after_revision: int) -> tuple[Change, ...]:
-        """The changes after that revision, oldest first, as many as go into one answer."""
+        """The changes after that revision, oldest first; of very many or very big ones the newest."""
         with self._lock:
-            return self._file.changes(after_revision, MAX_CHANGES)
+            return self._file.changes(after_revision)
 
     def close(self) -> None:
         """Let go of the file."""

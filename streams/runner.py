@@ -85,12 +85,12 @@ class Job(ABC):
             self._described = described
             journal, epoch = directory.journal(described, names, checkpointed=self._checkpointed)
             done = directory.last_commit()
-            #: The revision of the batch that Spark will replay; 0 where there is none.
-            self._replayed = journal.revision_after(done)
             first = Recorded(revision=1, values=start.values, changed={}, by=start.principal, at=start.created_at)
             kind = function.job_parameters
             tell_change = around.outbox.control
-            self.revisions = Revisions(self.id, kind, directory.parameters, first, tell_change, self._replayed)
+            self.revisions = Revisions(
+                self.id, kind, directory.parameters, first, tell_change, journal.revision_after(done)
+            )
             tell = self._published
             self.progress = OwnStream(self.id, PROGRESS, start.positions, tell)
             self._logs_stream = OwnStream(self.id, LOGS, start.positions, tell)

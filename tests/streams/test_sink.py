@@ -265,3 +265,50 @@ def test_a_pipe_that_forgot_leaves_its_offsets_out(live: Callable[..., Life]) ->
     two.run(1)
     two.run(2)
     assert [(head.offset, head.batch) for head, _ in two.sent("sums")] == [(2, 2)]
+
+
+# ---- stopped in peace, and started again ----
+
+
+def test_what_has_handed_nothing_over_is_pinned_anew(live: Callable[..., Life]) -> None:
+    life = live()
+    life.run(0)
+    life.sink.pinned(1)
+    life.sink.hold()
+    with pytest.raises(Stopped):
+        life.run(1)
+    with pytest.raises(Stopped):
+        life.sink.pinned(1)
+    life.set(7)
+    life.sink.release(datetime.now(UTC))
+    assert life.sink.next_batch == 1
+    life.sink.resume()
+    life.run(1)
+    assert [(head.offset, head.revision) for head, _ in life.sent("rows")] == [(1, 1), (2, 2)]
+    again = live(committed=1)
+    again.run(2)
+    assert [(head.offset, head.batch) for head, _ in again.sent("rows")] == [(3, 2)]
+
+
+def test_what_has_left_is_not(live: Callable[..., Life]) -> None:
+    life = live()
+    life.run(0)
+    life.sink.release(datetime.now(UTC))
+    assert life.sink.next_batch == 1
+
+
+def test_a_numbering_begins_with_its_first_batch(live: Callable[..., Life], tmp_path: Path) -> None:
+    life = live()
+    life.run(0)
+    told: list[int] = []
+    journal = Journal(tmp_path / "j2.jsonl", [each.name for each in OUTPUTS])
+    tails = {each.name: Tail("e2", 1) for each in OUTPUTS}
+    life.sink.use(Numbering(journal, tails, {}), lambda: told.append(tails["rows"].next_offset))
+    with pytest.raises(ZeroDivisionError):
+        life.sink.run(0, lambda snapshot: {"rows": pa.table({"n": [1 // 0]})})
+    assert told == []
+    life.run(0)
+    life.run(1)
+    assert told == [1]
+    assert (life.tails["rows"].next_offset, tails["rows"].next_offset) == (2, 3)
+    journal.close()
