@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from gateway.protocol.link import Done, Failed, GetChanges, IdleJob, JobChanged,
 from gateway.protocol.types import JobState, RevisionState, Values
 from tests.fakes.gateway_peer import GatewayPeer, Publication
 from tests.spark.conftest import Hold, StartWorker
+from tests.spark.test_live_parameters import assert_recomputed, revisions, some_change
 
 pytestmark = pytest.mark.spark
 
@@ -62,8 +64,6 @@ async def test_a_restart_goes_on_from_where_it_was(peer: GatewayPeer, start_work
     await peer.set_parameters({"minimum": 3})  # live, under the new query
     kept = await under(peer, "kept", 3)
     assert_end_to_end(kept)
-    counts = [one.table.num_rows for one in peer.streams["job-1/sums"]]
-    assert len(counts) >= applied.batch
     first = next(one for one in kept if one.head.revision == 2)
     assert first.head.batch == applied.batch
     assert first.table["value"].to_pylist() == list(range(10 * first.head.batch, 10 * first.head.batch + 4))
@@ -230,7 +230,7 @@ async def test_a_paused_job_can_be_stopped(peer: GatewayPeer, start_worker: Star
     assert not peer.streams["job-1/kept"]
 
 
-async def test_limits_of_sources(peer: GatewayPeer, start_worker: StartWorker, files: Path) -> None:
+async def test_rows_a_batch(peer: GatewayPeer, start_worker: StartWorker) -> None:
     await start_worker()
     await started(peer, "steps")
     await more(peer, "kept")
@@ -244,15 +244,6 @@ async def test_limits_of_sources(peer: GatewayPeer, start_worker: StartWorker, f
     kept = await under(peer, "kept", 3)
     assert kept[-1].table.num_rows == 10  # the author's own limit is the smaller
     assert_end_to_end(kept)
-    await peer.stop_job()
-
-    (folder := files / "in").mkdir()
-    for number in range(6):
-        (folder / f"{number}.txt").write_text(f"line of {number}\n")
-    await peer.start_job("lines", job="job-2", values={"$max_files": 2})
-    # The files are those of job-1: job-2 has a directory of its own.
-    failed = await peer.frame(JobChanged, job="job-2", state=JobState.FAILED)
-    assert "job-2" in failed.reason
 
 
 async def test_files_a_batch(peer: GatewayPeer, start_worker: StartWorker, files: Path) -> None:
@@ -304,12 +295,41 @@ async def test_a_change_that_fails_makes_way_for_the_one_after_it(
     await start_worker()
     await started(peer, "steps")
     await more(peer, "kept")
-    await peer.set_parameters({"rows": 13})
+    hold.at(len(peer.streams["job-1/kept"]) + 3)
+    await hold.reached()
+    await peer.set_parameters({"broken": True})
+    hold.release()
     await peer.set_parameters({"rows": 7})
-    kept = await under(peer, "kept", 3)
+    await peer.set_parameters({"broken": False})
+    kept = await under(peer, "kept", 4)
     assert_end_to_end(kept)
     assert states(peer, 2)[-1] in ("superseded", "rejected")
+    assert states(peer, 3)[-1] in ("superseded", "rejected")
     assert kept[-1].table.num_rows == 7
+    assert not peer.all(JobChanged, state=JobState.FAILED)
+
+
+async def test_live_columns_and_state_over_restarts(peer: GatewayPeer, start_worker: StartWorker) -> None:
+    """The rows of every batch, recomputed from the input under the revision that it claims, are the rows that came."""
+    chance = random.Random(3)
+    first = {}
+    for life in range(2):
+        worker = await start_worker()
+        values = await started(peer, "weighed")
+        first = first or values
+        for step in range(5):
+            await more(peer, "output", chance.randint(0, 1))
+            change = some_change(chance)
+            if step % 2:
+                change |= {"$trigger_ms": chance.randint(0, 150), "$max_rows": None}
+            assert isinstance(await peer.set_parameters(change), Done)
+        if not life:
+            worker.signal(signal.SIGKILL)
+            assert await worker.exit() == -signal.SIGKILL
+    newest = peer.all(ParametersChanged)[-1].revision
+    output = await under(peer, "output", newest)
+    assert len(peer.all(JobChanged, state=JobState.STARTING)) >= 2
+    assert_recomputed(output, revisions(peer, first))
 
 
 async def test_a_replay_is_built_under_its_own_plan(peer: GatewayPeer, start_worker: StartWorker, hold: Hold) -> None:
@@ -318,7 +338,6 @@ async def test_a_replay_is_built_under_its_own_plan(peer: GatewayPeer, start_wor
     await started(peer, "steps")
     await hold.reached()
     await peer.set_parameters({"rows": 4, "minimum": 2})
-    await peer.set_parameters({"size": 1, "rows": 5}) if False else None
     worker.signal(signal.SIGKILL)
     assert await worker.exit() == -signal.SIGKILL
     await start_worker()
