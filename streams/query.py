@@ -130,7 +130,10 @@ class StreamJob(Job):
         """Build the query and run it, until it has ended by itself (true) or there is something else to do."""
         self._numberings.go_back()
         # A batch that has left something and is not committed is replayed by the query that it had the first time.
-        replayed = self._numberings.current.journal.revision_after(self._directory.last_commit())
+        replayed = self._to_replay()
+        if self.revisions.is_rejected(replayed):  # the worker died before it could let go of the batch
+            self._sink.release(datetime.now(UTC), rejected=replayed)
+            replayed = self._to_replay()
         target = self.revisions.build(replayed or None)
         self._replays, self._ran = replayed > 0, -1
         self._sink.resume()
@@ -146,6 +149,10 @@ class StreamJob(Job):
                 raise
             self._go_on_without(fault)
             return False
+
+    def _to_replay(self) -> int:
+        """The revision of the batch that Spark will replay; 0 where there is none."""
+        return self._numberings.current.journal.revision_after(self._directory.last_commit())
 
     def _go_on_without(self, fault: Exception) -> None:
         """Reject the change that the query failed under; raises `fault` where that is no change's fault."""

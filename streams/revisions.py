@@ -195,6 +195,11 @@ class Revisions(Generic[P]):
             self._expiries = self._count_expiries()
             return rejected, held
 
+    def is_rejected(self, revision: int) -> bool:
+        """Whether the job has failed under a revision."""
+        with self._lock:
+            return self._file.state(revision) is RevisionState.REJECTED
+
     def changes(self, after_revision: int) -> tuple[Change, ...]:
         """The changes after that revision, oldest first; of very many or very big ones the newest."""
         with self._lock:

@@ -347,6 +347,40 @@ async def test_a_replay_is_built_under_its_own_plan(peer: GatewayPeer, start_wor
     assert {one.head.batch: (one.head.revision, one.table.num_rows) for one in kept[3:5]} == {3: (1, 10), 4: (2, 4)}
 
 
+async def test_killed_between_rejecting_a_change_and_letting_go_of_its_batch(
+    peer: GatewayPeer, start_worker: StartWorker, hold: Hold, tmp_path: Path
+) -> None:
+    worker = await start_worker()
+    await started(peer, "steps")
+    await more(peer, "kept")
+    await peer.set_parameters({"minimum": 1})
+    await under(peer, "kept", 2)
+    peer.acknowledge = False
+    last = (await more(peer, "kept"))[-1].head.batch
+    hold.at(last)  # when it is replayed
+    worker.signal(signal.SIGKILL)
+    assert await worker.exit() == -signal.SIGKILL
+    # As if it had begun under a revision that failed, and been killed before it was let go.
+    folder = tmp_path / "data" / "jobs" / "job-1"
+    journal = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    begun = next(line for line in reversed(journal) if line.startswith(f'{{"batch":{last},"revision":2'))
+    kept = [line for line in journal if not line.startswith(f'{{"batch":{last},')]
+    (folder / "journal.jsonl").write_text("".join(kept) + begun.replace('"revision":2', '"revision":3'))
+    parameters = (folder / "parameters.jsonl").read_text().splitlines()
+    second = next(line for line in parameters if line.startswith('{"revision":2,"values"'))
+    third = second.replace('{"revision":2,', '{"revision":3,').replace('"rows":10', '"rows":13')
+    outcome = '{"revision":3,"state":"rejected","reason":"no"}'
+    (folder / "parameters.jsonl").write_text("\n".join([*parameters, third, outcome]) + "\n")
+    peer.acknowledge = True
+    await start_worker()
+    await started(peer, "steps")
+    await hold.reached()
+    hold.release()
+    newest = (await more(peer, "kept", 2))[-1]
+    assert newest.head.revision == 2
+    assert not peer.all(JobChanged, state=JobState.FAILED)
+
+
 async def test_killed_in_the_first_batch_after_a_reset(
     peer: GatewayPeer, start_worker: StartWorker, hold: Hold, tmp_path: Path
 ) -> None:
