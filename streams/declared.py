@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
+from gateway.protocol.types import Effect
 from streams.errors import DeclarationError
 from streams.kinds import Choice, Duration, Flag, Kind, Many, Nullable, Number, Record, Row, Text
 
@@ -25,6 +26,7 @@ class Declared:
     title: str = ""
     description: str = ""
     live: bool = False
+    resets: bool = False
     minimum: Any = None
     maximum: Any = None
     min_length: int | None = None
@@ -35,10 +37,17 @@ class Declared:
     group: str | None = None
     widget: str | None = None
 
+    @property
+    def effect(self) -> Effect:
+        """What a change of it takes."""
+        return Effect.LIVE if self.live else Effect.RESET if self.resets else Effect.RESTART
+
 
 def kind_of(annotation: Any, declared: Declared) -> Kind:
     """The kind of a parameter. Raises `DeclarationError` for an unsupported type and for a constraint out of place."""
     _check_constraints(declared)
+    if declared.live and declared.resets:
+        raise DeclarationError("what is `live` keeps all state: leave out `live` or `resets`")
     left = {
         name for name in ("minimum", "maximum", "min_length", "max_length", "pattern", "step") if _set(declared, name)
     }

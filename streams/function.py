@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from gateway.protocol.types import FunctionInfo, FunctionKind, OutputInfo, OutputMode
+from streams.controls import JobParameters
 from streams.errors import DeclarationError
 from streams.live import LiveSource
 from streams.outputs import Output, resolve_outputs
@@ -73,9 +74,14 @@ class Function(Generic[P]):
             kind=self.kind,
             title=self.title or self.name.replace("_", " ").capitalize(),
             description=self.description,
-            parameters=self.parameters.schema(),
+            parameters=self.job_parameters.schema(),
             outputs=self.outputs,
         )
+
+    @property
+    def job_parameters(self) -> JobParameters[P]:
+        """The parameters of its jobs: the author's, and those that every job of its kind has."""
+        return JobParameters(self.parameters)
 
     def _arguments(self, first: str) -> tuple[str, ...]:
         return (first,) if self.parameters is NoParameters else (first, "parameters")
@@ -97,13 +103,17 @@ class StreamFunction(Function[P]):
         output_mode: OutputMode,
         trigger_ms: int,
         conf: Mapping[str, str],
+        on_failed_change: str,
     ) -> None:
         super().__init__(plain, parameters, outputs, output_mode)
         _expect_trigger(self.name, trigger_ms)
+        if on_failed_change not in ("revert", "fail"):
+            raise DeclarationError(f"{self.name}: `on_failed_change` is revert or fail, not {on_failed_change!r}")
         _expect_conf(self.name, conf)
         self.conf = MappingProxyType(dict(conf))
         self.output_mode = output_mode
         self.trigger_ms = trigger_ms
+        self.reverts = on_failed_change == "revert"
         self._each_batch: BatchPart | None = None
         self._pipes: dict[str, Pipe] = {}
 
@@ -121,6 +131,11 @@ class StreamFunction(Function[P]):
                 f"add one that returns a mapping of output to table, or declare one output"
             )
         return super().info
+
+    @property
+    def job_parameters(self) -> JobParameters[P]:
+        """The parameters of its jobs: the author's, and `$trigger_ms` and its like."""
+        return JobParameters(self.parameters, self.trigger_ms)
 
     def each_batch(self, part: BatchPartT) -> BatchPartT:
         """Declare the per-batch part: `(df, parameters)` to a DataFrame, an Arrow table, or a mapping of output to one.
@@ -229,6 +244,7 @@ def stream(
     output_mode: str = ...,
     trigger_ms: int = ...,
     conf: Mapping[str, str] = ...,
+    on_failed_change: str = ...,
 ) -> Callable[[Callable[[SparkSession], DataFrame]], StreamFunction[NoParameters]]: ...
 @overload
 def stream(
@@ -238,6 +254,7 @@ def stream(
     output_mode: str = ...,
     trigger_ms: int = ...,
     conf: Mapping[str, str] = ...,
+    on_failed_change: str = ...,
 ) -> Callable[[Callable[[SparkSession, P], DataFrame]], StreamFunction[P]]: ...
 def stream(
     plain: Callable[..., DataFrame] | None = None,
@@ -248,17 +265,20 @@ def stream(
     output_mode: str = "append",
     trigger_ms: int = DEFAULT_TRIGGER_MS,
     conf: Mapping[str, str] = MappingProxyType({}),
+    on_failed_change: str = "revert",
 ) -> Any:
     """Declare a stream function: `(spark, parameters)` to a streaming DataFrame.
 
     `outputs` names what it publishes (default: one, `output`); `output_mode` is Spark's, `append`, `update` or
     `complete`; `trigger_ms` the least time between micro-batches; `conf` holds Spark SQL settings for the job's own
-    session (plain PySpark, as in a unit test, does not see them). Raises `DeclarationError` for a bad declaration.
+    session (plain PySpark, as in a unit test, does not see them). `on_failed_change` says what becomes of a job that
+    fails under a change before the first micro-batch under it is out: `revert` (the change is rejected, and the job
+    goes on without it) or `fail`. Raises `DeclarationError` for a bad declaration.
     """
     mode = read_output_mode(output_mode)
 
     def declare(function: Callable[..., DataFrame]) -> StreamFunction[Any]:
-        return StreamFunction(function, parameters, outputs, mode, trigger_ms, conf)
+        return StreamFunction(function, parameters, outputs, mode, trigger_ms, conf, on_failed_change)
 
     return declare if plain is None else declare(plain)
 

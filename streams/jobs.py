@@ -17,15 +17,16 @@ from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError, invalid_parameters
 from gateway.protocol.link import Done, Failed, GetChanges, IdleJob, JobReport, SetJobParameters, StartJob, StopJob
 from gateway.protocol.types import Effect, Fault, StopMode
+from streams.changing import Wanted, under_values
 from streams.discovery import Catalogue
 from streams.errors import Faults
 from streams.function import StreamFunction
 from streams.jobdir import InUse, JobDirectory
 from streams.outbox import Outbox
 from streams.pipes import PipeFailed
+from streams.query import StreamJob
 from streams.records import BrokenRecords
-from streams.revisions import under_values
-from streams.runner import BatchJob, Job, StreamJob, Surroundings
+from streams.runner import BatchJob, Job, Surroundings
 
 log = logging.getLogger("rivulet.worker")
 
@@ -58,8 +59,12 @@ class Jobs:
                 self._stop(request)
             elif isinstance(request, SetJobParameters):
                 self._set(request)
+            elif isinstance(request, GetChanges):
+                changes = self._find(request.job).revisions.changes(request.after)
+                self._outbox.control(Done(request=request.request, changes=changes))
             else:
-                raise RivuletError(ErrorCode.NOT_IMPLEMENTED, f"this worker does not know {type(request).__name__}")
+                self._alive(request.job).set_idle(request.idle)
+                self._outbox.control(Done(request=request.request))
         except RivuletError as refused:
             faults = refused.faults or ((Fault(refused.path, refused.detail),) if refused.path else ())
             self._fail(request.request, refused.code, refused.detail, faults)
@@ -116,23 +121,39 @@ class Jobs:
         self._stoppers.submit(stop)
 
     def _set(self, request: SetJobParameters) -> None:
-        job = self._find(request.job)
-        if job.ended:
-            raise RivuletError(ErrorCode.CONFLICT, f"the job has ended ({job.report().state}): start it again", "$.job")
+        job = self._alive(request.job)
         revisions, before = job.revisions, job.revisions.current
         change = revisions.try_set if request.dry_run else revisions.set
-        made = change(request.values, request.if_revision, request.by, datetime.now(UTC), request.ttl_s or None)
+        made = change(
+            Wanted(
+                patch=request.values,
+                by=request.by,
+                at=datetime.now(UTC),
+                if_revision=None if request.if_revision is UNSET else request.if_revision,
+                ttl_seconds=request.ttl_s or None,
+                reset=request.reset,
+                restore=None if request.restore is UNSET else request.restore,
+                origin=request.origin,
+            )
+        )
         same = made.revision == before.revision
         done = Done(
             request=request.request,
             revision=before.revision if request.dry_run else made.revision,
             values=made.values,
-            effect=Effect.LIVE,
+            effect=Effect.LIVE if same else made.effect,
             changed=({} if same else made.changed) if request.dry_run else UNSET,
             expires_at=made.expires_at or UNSET,
         )
         self._outbox.control(done)
-        job.watch_expiries()
+        if not request.dry_run:
+            job.parameters_changed()
+
+    def _alive(self, name: str) -> Job:
+        job = self._find(name)
+        if job.ended:
+            raise RivuletError(ErrorCode.CONFLICT, f"the job has ended ({job.report().state}): start it again", "$.job")
+        return job
 
     def _find(self, job: str) -> Job:
         known = self._jobs.get(job)

@@ -49,7 +49,9 @@ class Journal:
         for record in self._records.load():
             self._lines += 1
             read = msgspec.convert(record, Batch) if "first" in record else None
-            if read is not None:
+            if read is None and "dropped" in record:
+                self._drop(msgspec.convert(record["dropped"], int))
+            elif read is not None:
                 self._batches[read.batch] = read
                 for output in self._next:  # an output that the function has got since
                     read.first.setdefault(output, self._next[output])
@@ -73,6 +75,10 @@ class Journal:
         """The offset with which a new life goes on, where `committed` is the last batch that will not be replayed."""
         newest = self._batches.get(self.last_batch)
         return self._next[output] if newest is None or newest.batch <= committed else newest.first[output]
+
+    def revision_after(self, committed: int) -> int:
+        """The revision of the batch that will be replayed, where `committed` is the last that will not; 0 of none."""
+        return self._batches[self.last_batch].revision if self.last_batch > committed else 0
 
     def get(self, batch: int) -> Batch | None:
         """What is known of a batch; None where it has not begun, or is long over."""
@@ -99,9 +105,17 @@ class Journal:
         if self._lines > REWRITE_AFTER_LINES:
             self._rewrite()
 
+    def drop(self, batch: int) -> None:
+        """Forget that a batch has begun: nobody has seen anything of it, and it will begin anew."""
+        self._write({"dropped": batch})
+        self._drop(batch)
+
     def close(self) -> None:
         """Let go of the file."""
         self._records.close()
+
+    def _drop(self, batch: int) -> None:
+        self._next |= self._batches.pop(batch).first
 
     def _settle(self, entry: Batch) -> None:
         for output, last in entry.last.items():

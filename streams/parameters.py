@@ -29,6 +29,7 @@ def parameter(
     title: str = "",
     description: str = "",
     live: bool = False,
+    resets: bool = False,
     minimum: float | timedelta | None = None,
     maximum: float | timedelta | None = None,
     min_length: int | None = None,
@@ -42,14 +43,16 @@ def parameter(
     """Describe one parameter. Without `default` it is required.
 
     Write `default=` with its name where a type checker reads the file: it knows no other form of a default.
-    `live`: a change takes effect at the next micro-batch; else it needs a restart. `minimum` and `maximum` bound
-    numbers and durations, `min_length` and `max_length` texts and lists, `pattern` (unanchored) texts; in a list the
-    first two and `pattern` bound each item. `step`, `unit`, `group` and `widget` are hints for forms.
+    `live`: a change takes effect at the next micro-batch; else the query is started again from its checkpoint, or, with
+    `resets`, from an empty one, because Spark cannot go on with the state. `minimum` and `maximum` bound numbers and
+    durations, `min_length` and `max_length` texts and lists, `pattern` (unanchored) texts; in a list the first two and
+    `pattern` bound each item. `step`, `unit`, `group` and `widget` are hints for forms.
     """
     declared = Declared(
         title=title,
         description=description,
         live=live,
+        resets=resets,
         minimum=minimum,
         maximum=maximum,
         min_length=min_length,

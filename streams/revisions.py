@@ -3,123 +3,132 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.protocol.codes import ErrorCode
-from gateway.protocol.errors import RivuletError, invalid_parameters
+from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import ParametersChanged
 from gateway.protocol.states import REVISION, Machine
-from gateway.protocol.types import Effect, Fault, RevisionState, Values
+from gateway.protocol.types import Change, ParametersInForce, RevisionState, Values
+from streams.changing import Wanted, changed_by, check_revision, following, refuse_unsupported, revision_of
+from streams.controls import Controls, Given, JobParameters
 from streams.errors import Faults
 from streams.expiries import Expiries, Expiry
 from streams.parameters import Parameters
-from streams.records import Records
+from streams.revision_file import Outcome, Recorded, RevisionFile
 
 P = TypeVar("P", bound=Parameters)
-KEPT_REVISIONS: Final = 1_000
-
-
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A revision as it is kept in the file."""
-
-    revision: int
-    values: Values
-    changed: Values
-    by: str
-    at: datetime
-    effect: Effect = Effect.LIVE
-    #: Where it holds for a time only: until when, and what comes back then.
-    expires_at: datetime | None = None
-    before: Values = {}
-    #: The revision whose time was over, where this one brings the values before it back.
-    ends: int = 0
+_NEVER = frozenset({RevisionState.REJECTED, RevisionState.SUPERSEDED})
 
 
 @dataclass(frozen=True)
 class Snapshot(Generic[P]):
-    """The parameters that one micro-batch is computed under; never changes."""
+    """The parameters that one micro-batch is computed under, or a query is built for; never changes."""
 
     revision: int
     parameters: P
+    controls: Controls
+    #: The revision since which the job has its checkpoint.
+    base: int
 
 
 class Revisions(Generic[P]):
     """The revisions of one job. Revision 1 is what it started with; what an earlier life has journalled overrides it.
 
-    `announce` is called with every change of a revision's state, in order, under the lock that keeps that order.
-    Raises `Faults` where the starting values are not valid.
+    A revision that needs the query to be built anew, and all after it, are not pinned to a batch before `build` was
+    called for it. `announce` is called with every change of a revision's state, in order, under the lock that keeps
+    that order. `pinned` is the revision of a batch that is to be replayed. Raises `Faults` where the starting values
+    are not valid, and what `RevisionFile` raises.
     """
 
     def __init__(
         self,
         job: str,
-        kind: type[P],
+        kind: JobParameters[P],
         path: Path,
         start: Recorded,
         announce: Callable[[ParametersChanged], None],
+        pinned: int = 0,
     ) -> None:
         self._job = job
         self._kind = kind
         self._announce = announce
         self._lock = threading.RLock()
-        self._records = Records(path)
-        self._lines = 0
-        self._known: dict[int, Recorded] = {}
-        self._pending: dict[int, Machine[RevisionState]] = {}
-        self._taken = 0
-        self._expiries = Expiries()
+        self._file = RevisionFile(path)
+        #: Why parameters cannot be given a value, by name, once the query has shown it.
+        self.unsupported: Mapping[str, str] = {}
+        self._taken = pinned
+        self._built: Recorded | None = None
+        if not self._file.known:
+            self._file.add(msgspec.structs.replace(start, values=kind.values(kind.read(start.values))))
         self.applied_revision, self.applied_batch = 0, -1
-        for line in self._records.load():
-            self._lines += 1
-            if "values" in line:
-                read = msgspec.convert(line, Recorded)
-                self._known[read.revision] = read
-                self._count_expiry(read)
-            else:
-                self._set_applied(**msgspec.convert(line, dict[str, int]))
-        if not self._known:
-            parameters = kind.from_values(start.values)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._record(msgspec.structs.replace(start, values=parameters.to_values()))
-        newest = self._known[max(self._known)]
-        self._current = Snapshot(newest.revision, kind.from_values(newest.values))
-        if newest.revision > self.applied_revision:
-            self._pending[newest.revision] = self._machine(newest.revision)
+        for number, outcome in sorted(self._file.outcomes.items()):
+            if outcome.batch is not None:
+                self.applied_revision, self.applied_batch = number, outcome.batch
+        self._expiries = self._count_expiries()
+        self._pending = {
+            number: self._machine(number)
+            for number in sorted(self._file.known)
+            if number > self.applied_revision and self._file.state(number) is RevisionState.ACCEPTED
+        }
+        newest = self._file.known[max(self._pending, default=self.applied_revision)]
+        given = kind.read(newest.values)  # with the defaults of what its class has got since
+        newest = self._file.known[newest.revision] = msgspec.structs.replace(newest, values=kind.values(given))
+        self._current = self._snapshot(newest, given)
+        self._supersede(newest, newest.at)  # the worker died before it could tell
 
     @property
     def current(self) -> Recorded:
-        """The newest accepted revision."""
+        """The revision in force: the newest accepted one that was not rejected."""
         with self._lock:
-            return self._known[self._current.revision]
+            return self._file.known[self._current.revision]
 
     @property
     def newest(self) -> Snapshot[P]:
-        """The newest accepted revision, to look at: a batch must `pin` or `take` its own."""
+        """The revision in force, to look at: a batch must `pin` or `take` its own."""
         return self._current
+
+    @property
+    def rebuild_due(self) -> bool:
+        """Whether what is in force needs another query than the one that was built last."""
+        with self._lock:
+            return self._built is not None and self._built.plan != self.current.plan
+
+    def build(self, revision: int | None = None) -> Snapshot[P]:
+        """The query is to be built for this revision (default: the one in force)."""
+        with self._lock:
+            self._built = self._file.known[self._current.revision if revision is None else revision]
+            return self._read(self._built.revision)
 
     def take(self, revision: int) -> Snapshot[P]:
         """The snapshot for a batch that is computed under `revision`; from now on that one cannot be superseded."""
         with self._lock:
             self._taken = revision
-            if revision == self._current.revision:
-                return self._current
-            return Snapshot(revision, self._kind.from_values(self._known[revision].values))
+            return self._read(revision)
 
-    def pin(self, begin: Callable[[int], int]) -> Snapshot[P]:
-        """The snapshot for a batch that begins: `begin` gets the newest revision, and returns the one it has pinned."""
+    def pin(self, begin: Callable[[int | None], int | None]) -> Snapshot[P] | None:
+        """The snapshot for a batch that begins: `begin` gets the newest revision, and returns the one it has pinned.
+
+        The newest is that of those that the query was built for; None where all of them were overtaken.
+        """
         with self._lock:  # no change may come between the two
-            return self.take(begin(self._current.revision))
+            revision = begin(self._pinnable())
+            return None if revision is None else self.take(revision)
 
-    def set(
-        self, patch: Values, if_revision: int | UnsetType, by: str, at: datetime, ttl_seconds: float | None = None
-    ) -> Recorded:
+    def release(self, at: datetime) -> None:
+        """The batch that was pinned last has handed nothing over, and will be pinned anew."""
+        with self._lock:
+            self._taken = self.applied_revision
+            self._supersede(self.current, at)
+
+    def set(self, wanted: Wanted) -> Recorded:
         """Accept a change: check, compare, write down, announce. Returns the revision that then holds.
 
         With `ttl_seconds` the values that it changes come back after that time, by `expire`, unless they are changed
@@ -127,21 +136,20 @@ class Revisions(Generic[P]):
         """
         with self._lock:
             before = self.current
-            new, parameters = self._make(patch, if_revision, by, at, ttl_seconds)
+            new, given = self._make(wanted)
             if new.revision != before.revision:
-                self._accept(new, parameters, at)
+                self._accept(new, given, wanted.at)
             return new
 
-    def try_set(
-        self, patch: Values, if_revision: int | UnsetType, by: str, at: datetime, ttl_seconds: float | None = None
-    ) -> Recorded:
+    def try_set(self, wanted: Wanted) -> Recorded:
         """What `set` would make of a change, which it does not make: the revision in force where nothing would change.
 
         Raises `RivuletError`: `invalid_parameters` with the paths of the faults, `revision_conflict` with what holds,
-        `not_implemented` for what needs a restart.
+        `reset_required`, `not_found` for a revision to `restore` that is not known, `conflict` in a job that cannot be
+        started again.
         """
         with self._lock:
-            return self._make(patch, if_revision, by, at, ttl_seconds)[0]
+            return self._make(wanted)[0]
 
     def expire(self, now: datetime) -> datetime | None:
         """End the changes whose time is over, bringing the values before them back; returns when the next one ends.
@@ -153,97 +161,147 @@ class Revisions(Generic[P]):
                 self._end(over, now)
             return self._expiries.next_at()
 
-    def _make(
-        self, patch: Values, if_revision: int | UnsetType, by: str, at: datetime, ttl_seconds: float | None
-    ) -> tuple[Recorded, P]:
-        current = self.current
-        if if_revision is not UNSET and if_revision != current.revision:
-            held = msgspec.json.encode(current.values).decode()
-            raise RivuletError(
-                ErrorCode.REVISION_CONFLICT,
-                f"the parameters are at revision {current.revision}, not {if_revision}: {held}",
-                "$.if_revision",
-            )
-        try:
-            parameters, changed = self._kind.patch(current.values, patch)
-        except Faults as refused:
-            raise invalid_parameters(under_values(refused)) from None
-        if ttl_seconds is None:  # a value that held for a time, and now is to stay, is a change too
-            changed |= {name: parameters.to_values()[name] for name in patch.keys() & self._expiries.names()}
-        if not changed:
-            return current, parameters
-        fixed = sorted(changed.keys() - self._kind.live_names)
-        if fixed:
-            raise RivuletError(
-                ErrorCode.NOT_IMPLEMENTED,
-                f"not live, so that a change needs the job to be started anew: {', '.join(fixed)}",
-                f"$.values.{fixed[0]}",
-            )
-        new = Recorded(
-            revision=current.revision + 1,
-            values=parameters.to_values(),
-            changed=changed,
-            by=by,
-            at=at,
-            expires_at=None if ttl_seconds is None else at + timedelta(seconds=ttl_seconds),
-            before={name: current.values[name] for name in changed},
-        )
-        return new, parameters
-
-    def _accept(self, new: Recorded, parameters: P, at: datetime, reason: str | UnsetType = UNSET) -> None:
-        self._count_expiry(new)
-        self._record(new)
-        self._supersede(new, at)
-        self._current = Snapshot(new.revision, parameters)
-        self._pending[new.revision] = self._machine(new.revision)
-        self._tell(new, RevisionState.ACCEPTED, at, reason=reason)
-
-    def _end(self, over: Expiry, now: datetime) -> None:
-        ended, current = self._known[over.revision], self.current
-        back = self._expiries.end(over.revision)
-        back = {name: value for name, value in back.items() if value != current.values[name]}
-        if not back:
-            return
-        values = current.values | back
-        number = current.revision + 1
-        new = Recorded(revision=number, values=values, changed=back, by=ended.by, at=now, ends=over.revision)
-        reason = f"revision {over.revision} was to hold until {over.at.isoformat(timespec='seconds')}"
-        try:
-            parameters = self._kind.from_values(values)
-        except Faults as refused:  # its values of then do not go with those of now: what holds is valid, and stays
-            machine = Machine(f"revision {number} of {self._job}", REVISION, RevisionState.PROPOSED)
-            self._tell(new, machine.advance("reject"), now, reason=f"{reason}, but cannot go back: {refused}")
-            return
-        if over.applied_batch is not None:
-            machine = Machine(f"revision {over.revision} of {self._job}", REVISION, RevisionState.APPLIED)
-            self._tell(ended, machine.advance("revert"), now, batch=over.applied_batch, reason=reason)
-        self._accept(new, parameters, now, reason)
-
-    def _count_expiry(self, read: Recorded) -> None:
-        if read.ends:
-            self._expiries.end(read.ends)
-        elif read.changed:
-            self._expiries.changed(read.revision, read.before or dict.fromkeys(read.changed), read.expires_at)
-
-    def handed_over(self, revision: int, batch: int, at: datetime) -> None:
+    def apply(self, revision: int, batch: int, at: datetime) -> None:
         """The first batch under `revision` is about to leave: from here on it is applied. Later calls do nothing."""
         with self._lock:
             if revision <= self.applied_revision:
                 return
-            self._records.append({"revision": revision, "batch": batch})
-            self._lines += 1
-            self._set_applied(revision, batch)
             machine = self._pending.pop(revision, None) or self._machine(revision)
-            self._tell(self._known[revision], machine.advance("apply"), at, batch=batch)
+            self._settle(self._file.known[revision], machine.advance("apply"), at, batch=batch)
+            self.applied_revision, self.applied_batch = revision, batch
+            self._expiries.applied(revision, batch)
+
+    def reject(self, reason: str, at: datetime) -> tuple[Recorded | None, Recorded] | None:
+        """The job has failed: reject the change that it failed under, where no batch has left under it yet.
+
+        Returns that (None where another has overtaken it already) and what holds in its place; None where no change is
+        to blame, or nothing would hold.
+        """
+        with self._lock:
+            blamed = next((each for each in (self._taken, self._built_for()) if each in self._pending), 0)
+            if not blamed:
+                overtaken = self._file.state(self._built_for()) is RevisionState.SUPERSEDED
+                return (None, self.current) if overtaken else None
+            left = max((each for each in self._pending if each != blamed), default=self.applied_revision)
+            if not left:
+                return None
+            rejected = self._file.known[blamed]
+            self._current = self._read(left)
+            self._taken = self.applied_revision
+            state = self._pending.pop(blamed).advance("reject")
+            held = self.current
+            in_force = ParametersInForce(held.revision, held.values)
+            self._settle(rejected, state, at, reason=reason, in_force=in_force)
+            self._expiries = self._count_expiries()
+            return rejected, held
+
+    def is_rejected(self, revision: int) -> bool:
+        """Whether the job has failed under a revision."""
+        with self._lock:
+            return self._file.state(revision) is RevisionState.REJECTED
+
+    def changes(self, after_revision: int) -> tuple[Change, ...]:
+        """The changes after that revision, oldest first; of very many or very big ones the newest."""
+        with self._lock:
+            return self._file.changes(after_revision)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._records.close()
+        self._file.close()
+
+    def _make(self, wanted: Wanted) -> tuple[Recorded, Given[P]]:
+        current = self.current
+        check_revision(current, wanted)
+        restored = None
+        if wanted.restore is not None:
+            known = self._file.known.get(wanted.restore)
+            if known is None:
+                detail = f"revision {wanted.restore} is not known; the oldest that is kept is {min(self._file.known)}"
+                raise RivuletError(ErrorCode.NOT_FOUND, detail, "$.revision")
+            restored = known.values
+        given, changed = changed_by(self._kind, current, wanted, restored, self._expiries.names())
+        if not changed and not wanted.reset:
+            return current, given
+        refuse_unsupported(changed, self.unsupported)
+        return revision_of(self._kind, self._file.newest + 1, current, wanted, given, changed), given
+
+    def _accept(self, new: Recorded, given: Given[P], at: datetime, reason: str | UnsetType = UNSET) -> None:
+        self._add(new)
+        self._count_expiry(self._expiries, new)
+        self._supersede(new, at)
+        self._current = self._snapshot(new, given)
+        self._pending[new.revision] = self._machine(new.revision)
+        self._tell(new, RevisionState.ACCEPTED, at, reason=reason)
+
+    def _end(self, over: Expiry, now: datetime) -> None:
+        ended, current = self._file.known[over.revision], self.current
+        back = self._expiries.end(over.revision)
+        back = {name: value for name, value in back.items() if value != current.values[name]}
+        if not back:
+            return
+        number = self._file.newest + 1
+        effect = self._kind.effect(back)
+        new = Recorded(
+            revision=number,
+            values=current.values | back,
+            changed=back,
+            by=ended.by,
+            at=now,
+            effect=effect,
+            before={name: current.values[name] for name in back},
+            ends=over.revision,
+            origin="worker",
+            restores=ended.follows,
+        )
+        new = following(current, new)
+        reason = f"revision {over.revision} was to hold until {over.at.isoformat(timespec='seconds')}"
+        try:
+            given = self._kind.read(new.values)
+        except Faults as refused:  # its values of then do not go with those of now: what holds is valid, and stays
+            self._add(new)
+            state = self._machine(number, RevisionState.PROPOSED).advance("reject")
+            self._settle(new, state, now, reason=f"{reason}, but cannot go back: {refused}")
+            return
+        if over.applied_batch is not None:
+            state = self._machine(over.revision, RevisionState.APPLIED).advance("revert")
+            self._settle(ended, state, now, batch=over.applied_batch, reason=reason)
+        self._accept(new, given, now, reason)
+
+    def _count_expiries(self) -> Expiries:
+        expiries = Expiries()
+        for _, known in sorted(self._file.known.items()):
+            self._count_expiry(expiries, known)
+        for outcome in self._file.outcomes.values():
+            if outcome.batch is not None:
+                expiries.applied(outcome.revision, outcome.batch)
+        return expiries
+
+    def _count_expiry(self, expiries: Expiries, known: Recorded) -> None:
+        if known.ends:
+            expiries.end(known.ends)
+        elif known.changed and self._file.state(known.revision) is not RevisionState.REJECTED:
+            comes_back = known.before or dict.fromkeys(known.changed) if known.returns is None else known.returns
+            if comes_back:
+                expiries.changed(known.revision, comes_back, known.expires_at)
 
     def _supersede(self, by: Recorded, at: datetime) -> None:
-        for revision in [each for each in self._pending if each != self._taken]:
+        for revision in [each for each in self._pending if each < by.revision and each != self._taken]:
             state = self._pending.pop(revision).advance("supersede")
-            self._tell(self._known[revision], state, at, reason=f"revision {by.revision} came before a micro-batch did")
+            reason = f"revision {by.revision} came before a micro-batch did"
+            self._settle(self._file.known[revision], state, at, reason=reason)
+
+    def _settle(
+        self,
+        known: Recorded,
+        state: RevisionState,
+        at: datetime,
+        *,
+        batch: int | None = None,
+        reason: str | None = None,
+        in_force: ParametersInForce | UnsetType = UNSET,
+    ) -> None:
+        self._file.settle(Outcome(revision=known.revision, state=state, batch=batch, at=at, reason=reason))
+        self._tell(known, state, at, UNSET if batch is None else batch, reason or UNSET, in_force)
 
     def _tell(
         self,
@@ -252,6 +310,7 @@ class Revisions(Generic[P]):
         at: datetime,
         batch: int | UnsetType = UNSET,
         reason: str | UnsetType = UNSET,
+        in_force: ParametersInForce | UnsetType = UNSET,
     ) -> None:
         self._announce(
             ParametersChanged(
@@ -266,44 +325,38 @@ class Revisions(Generic[P]):
                 batch=batch,
                 reason=reason,
                 expires_at=told.expires_at or UNSET,
+                before=told.before,
+                origin=told.origin or UNSET,
+                restores=told.restores or UNSET,
+                in_force=in_force,
             )
         )
 
-    def _machine(self, revision: int) -> Machine[RevisionState]:
-        return Machine(f"revision {revision} of {self._job}", REVISION, RevisionState.ACCEPTED)
+    def _pinnable(self) -> int | None:
+        current = self.current
+        if self._built is None or current.plan == self._built.plan:
+            return current.revision
+        fitting = (each for each in self._file.known.values() if each.plan == self._built.plan)
+        return max((each.revision for each in fitting if self._file.state(each.revision) not in _NEVER), default=None)
 
-    def _set_applied(self, revision: int, batch: int) -> None:
-        self.applied_revision, self.applied_batch = revision, batch
-        self._expiries.applied(revision, batch)
+    def _built_for(self) -> int:
+        return 0 if self._built is None else self._built.revision
 
-    def _record(self, new: Recorded) -> None:
-        self._known[new.revision] = new
-        self._records.append(msgspec.to_builtins(new))
-        self._lines += 1
-        expiring = {held.revision: held.applied_batch for held in self._expiries}
-        needed = {new.revision, self._taken, self.applied_revision, *expiring}
-        for revision in [each for each in self._known if each not in needed][
-            : max(0, len(self._known) - KEPT_REVISIONS)
-        ]:
-            del self._known[revision]
-        if self._lines > 3 * KEPT_REVISIONS:
-            once = {revision: batch for revision, batch in expiring.items() if batch is not None}
-            once = dict(sorted({**once, self.applied_revision: self.applied_batch}.items()))
-            applied: list[dict[str, Any]] = [{"revision": each, "batch": batch} for each, batch in once.items()]
-            kept = [msgspec.to_builtins(self._as_it_stands(each)) for each in self._known.values()]
-            self._records.rewrite([*kept, *applied])
-            self._lines = len(kept) + len(applied)
+    def _read(self, revision: int) -> Snapshot[P]:
+        if revision == self._current.revision:
+            return self._current
+        known = self._file.known[revision]
+        return self._snapshot(known, self._kind.read(known.values))
 
-    def _as_it_stands(self, known: Recorded) -> Recorded:
-        """A revision for a file that does not tell any more what later ones did to its expiry."""
-        if known.expires_at is None:
-            return known
-        for held in self._expiries:
-            if held.revision == known.revision:
-                return msgspec.structs.replace(known, before=held.before)
-        return msgspec.structs.replace(known, expires_at=None, before={}, ends=known.revision)
+    def _snapshot(self, known: Recorded, given: Given[P]) -> Snapshot[P]:
+        return Snapshot(known.revision, given.parameters, given.controls, known.base)
 
+    def _machine(self, revision: int, state: RevisionState = RevisionState.ACCEPTED) -> Machine[RevisionState]:
+        return Machine(f"revision {revision} of {self._job}", REVISION, state)
 
-def under_values(refused: Faults) -> tuple[Fault, ...]:
-    """The faults with the path that they have in the command: `$.threshold` is `$.values.threshold` there."""
-    return tuple(Fault("$.values" + fault.path[1:], fault.detail) for fault in refused.faults)
+    def _add(self, new: Recorded) -> None:
+        self._file.add(new)
+        if self._file.full:
+            returns: dict[int, Values] = {held.revision: held.before for held in self._expiries}
+            needed = {self._taken, self.applied_revision, self._built_for(), *self._pending, *returns}
+            self._file.compact(needed & self._file.known.keys(), returns)

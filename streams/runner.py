@@ -12,28 +12,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import pyarrow as pa
-from py4j.protocol import Py4JJavaError
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql import SparkSession
 
+from gateway.protocol.codes import ErrorCode
+from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import JobChanged, JobReport, StartJob, StreamReport
 from gateway.protocol.states import JOB, Machine
 from gateway.protocol.types import JobState, StopMode
-from streams.columns import live_table
-from streams.function import BatchFunction, Function, StreamFunction
+from streams.function import BatchFunction, Function
 from streams.job import JobContext
 from streams.jobdir import JobDirectory, JobFile
-from streams.live import LiveSource, ParameterServer
+from streams.live import ParameterServer
 from streams.logs import LOGS, JobLog
 from streams.outbox import Outbox
 from streams.own import OwnStream, new_epoch
 from streams.pipes import PipedOutput
-from streams.progress import KEPT_REPORTS, PROGRESS, RETENTION, Progress
+from streams.progress import PROGRESS
 from streams.reasons import reason_of
-from streams.revisions import Recorded, Revisions, Snapshot
+from streams.revision_file import Recorded
+from streams.revisions import Revisions
 from streams.session import STOP_TIMEOUT_SECONDS
-from streams.sink import Sink, Tables
+from streams.sink import Numbering, Sink
 from streams.tail import Tail
 
 log = logging.getLogger("rivulet.worker")
@@ -82,23 +81,26 @@ class Job(ABC):
             )
         )
         try:
-            first = Recorded(revision=1, values=start.values, changed={}, by=start.principal, at=start.created_at)
-            self.revisions = Revisions(self.id, function.parameters, directory.parameters, first, around.outbox.control)
             names = [output.name for output in function.outputs]
-            self._journal, epoch = directory.journal(described, names, checkpointed=self._checkpointed)
+            self._described = described
+            journal, epoch = directory.journal(described, names, checkpointed=self._checkpointed)
             done = directory.last_commit()
+            first = Recorded(revision=1, values=start.values, changed={}, by=start.principal, at=start.created_at)
+            kind = function.job_parameters
+            tell_change = around.outbox.control
+            self.revisions = Revisions(
+                self.id, kind, directory.parameters, first, tell_change, journal.revision_after(done)
+            )
             tell = self._published
             self.progress = OwnStream(self.id, PROGRESS, start.positions, tell)
             self._logs_stream = OwnStream(self.id, LOGS, start.positions, tell)
-            self.tails = {name: Tail(epoch, self._journal.resume_offset(name, done)) for name in names}
-            pipes = {name: PipedOutput(name, pipe) for name, pipe in getattr(function, "pipes", {}).items()}
-            self._sink = Sink(
-                self.id, function.outputs, pipes, self.revisions, self._journal, self.tails, around.outbox
-            )
+            tails = {name: Tail(epoch, journal.resume_offset(name, done)) for name in names}
+            self._numbering = Numbering(journal, tails, self._new_pipes())
+            self._sink = Sink(self.id, function.outputs, self.revisions, self._numbering, around.outbox)
         except BaseException:  # the directory must not stay held by a job that never was
             directory.close()
             raise
-        self.tails[PROGRESS], self.tails[LOGS] = self.progress.tail, self._logs_stream.tail
+        self.tails = {**tails, PROGRESS: self.progress.tail, LOGS: self._logs_stream.tail}
         self._log = JobLog(self._logs_stream, around.schedule)
         self._context = JobContext(start.name, directory.files, logging.getLogger(f"rivulet.job.{start.name}"))
         self._reason: str | None = None
@@ -118,21 +120,26 @@ class Job(ABC):
     def start(self) -> None:
         """Run the job on a thread of its own."""
         self._thread.start()
-        self.watch_expiries()
+        self.parameters_changed()
 
-    def watch_expiries(self) -> None:
-        """End the changes whose time is over, and see to it that the next one ends in time."""
+    def set_idle(self, idle: bool) -> None:  # noqa: ARG002 - what computes once rests for nobody
+        """Nobody listens any more, or somebody does again. Raises `RivuletError` where the job cannot be paused."""
+        raise RivuletError(ErrorCode.CONFLICT, "the job computes once: it cannot be paused", "$.job")
+
+    def parameters_changed(self) -> None:
+        """See to what a change of the parameters takes: another query, an end in time."""
         if self.ended:
             return
         now = datetime.now(UTC)
         upcoming = self.revisions.expire(now)
+        self._wake()
         if upcoming is not None and (self._wake_at is None or upcoming < self._wake_at):
             self._wake_at = upcoming
             self._around.schedule(self._woken, max(0.0, (upcoming - now).total_seconds()))
 
     def _woken(self) -> None:
         self._wake_at = None
-        self.watch_expiries()
+        self.parameters_changed()
 
     def report(self) -> JobReport:
         """The job as it is now."""
@@ -148,7 +155,7 @@ class Job(ABC):
             outputs=self._function.outputs,
             revision=current.revision,
             values=current.values,
-            schema=self._function.parameters.schema(),
+            schema=self._function.job_parameters.schema(),
             streams=tuple(streams),
             applied_revision=self.revisions.applied_revision,
             applied_batch=self.revisions.applied_batch,
@@ -165,6 +172,7 @@ class Job(ABC):
         """Stop the job and wait until it has, which is bounded. `quiet`: say nothing, it will be started again."""
         self._quiet = self._quiet or quiet
         self._stopping.set()
+        self._wake()
         if mode is StopMode.GRACEFUL and self._sink.stop(GRACEFUL_SECONDS):
             deadline = time.monotonic() + COMMIT_SECONDS
             while self._thread.is_alive() and not self._settled() and time.monotonic() < deadline:
@@ -214,14 +222,14 @@ class Job(ABC):
             self._reason = reason
             now = datetime.now(UTC)
             if state is JobState.RUNNING:
-                self._started_at = now
+                self._started_at = self._started_at or now
         self._around.outbox.control(JobChanged(job=self.id, state=state, at=now, reason=reason))
 
     def _end(self, event: str, reason: str | None) -> None:
         self._sink.close()
         self._log.flush()
         # Whoever hears of the end may start the job again at once: let go of its directory first.
-        self._journal.close()
+        self._close_numbering()
         self.revisions.close()
         self._directory.close()
         if not self._quiet:
@@ -231,6 +239,16 @@ class Job(ABC):
 
     def _published(self, output: str) -> None:
         self._around.outbox.published(self.id, output)
+
+    def _new_pipes(self) -> dict[str, PipedOutput]:
+        return {name: PipedOutput(name, pipe) for name, pipe in getattr(self._function, "pipes", {}).items()}
+
+    def _close_numbering(self) -> None:
+        self._numbering.close()
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Something has happened that `_execute` may wait for."""
 
     @abstractmethod
     def _execute(self) -> None:
@@ -243,95 +261,6 @@ class Job(ABC):
     @abstractmethod
     def _settled(self) -> bool:
         """Whether nothing is lost by an interruption now."""
-
-
-class StreamJob(Job):
-    """A job whose function builds a streaming DataFrame."""
-
-    _checkpointed = True
-    _function: StreamFunction[Any]
-    _query: StreamingQuery | None = None
-    _token = ""
-
-    def __init__(
-        self, start: StartJob, function: StreamFunction[Any], directory: JobDirectory, around: Surroundings
-    ) -> None:
-        super().__init__(start, function, directory, around)
-        self._progress = Progress(self.progress, self._revision_of)
-
-    def _execute(self) -> None:
-        self._token = self._around.parameters.open(self._live_table)
-        try:
-            self._run_query()
-        finally:
-            self._around.parameters.forget(self._token)
-
-    def _run_query(self) -> None:
-        spark = self._around.spark.newSession()
-        for name, value in self._function.conf.items():
-            spark.conf.set(name, value)
-        spark.conf.set(RETENTION, str(KEPT_REPORTS))
-        spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.id)
-        live = LiveSource(spark, self._around.parameters, self._token)
-        df = self._function.build(spark, self.revisions.newest.parameters, live)
-        if self._stopping.is_set():
-            return
-        self._query = (
-            df.writeStream.queryName(self._start.name)
-            .outputMode(str(self._function.output_mode))
-            .trigger(processingTime=f"{self._function.trigger_ms} milliseconds")
-            .option("checkpointLocation", str(self._directory.checkpoint))
-            .foreachBatch(self._each_batch)
-            .start()
-        )
-        self._changed("started", None)
-        self._context.logger.info(
-            "started: a micro-batch every %d ms, %s mode, parameters of revision %d",
-            self._function.trigger_ms,
-            self._function.output_mode,
-            self.revisions.current.revision,
-        )
-        if self._stopping.is_set():  # asked for while the query was being started
-            self._query.stop()
-        self._progress.watch(self._query)
-        try:
-            self._query.awaitTermination()
-        finally:
-            self._progress.finish()
-
-    def _each_batch(self, df: DataFrame, batch: int) -> None:
-        with self._calls():
-            self._log.batch = batch
-            self._sink.run(batch, lambda snapshot: self._evaluate(df, snapshot))
-        self._progress.ran(batch)
-
-    def _evaluate(self, df: DataFrame, snapshot: Snapshot[Any]) -> Tables:
-        if snapshot.revision != self._log.revision:
-            self._context.logger.info("from this micro-batch on, parameters of revision %d", snapshot.revision)
-        self._log.revision = snapshot.revision
-        return self._function.evaluate(df, snapshot.parameters)
-
-    def _live_table(self, name: str) -> pa.Table:
-        """What Spark reads for the micro-batch that it has planned: nothing else can run before that is committed."""
-        planned = self._directory.last_planned()
-        running = planned > self._directory.last_commit()
-        snapshot = self._sink.pinned(planned) if running else self.revisions.newest
-        return live_table(snapshot.parameters, name)
-
-    def _interrupt(self) -> None:
-        if self._query is None:
-            return
-        try:
-            self._query.stop()
-        except Py4JJavaError as fault:
-            log.warning("stopping %s: %s", self._start.name, reason_of(fault))
-
-    def _settled(self) -> bool:
-        return self._directory.last_commit() >= self._sink.last_batch and self._progress.fetch()
-
-    def _revision_of(self, batch: int) -> int | None:
-        entry = self._journal.get(batch)
-        return None if entry is None else entry.revision
 
 
 class BatchJob(Job):
@@ -348,6 +277,9 @@ class BatchJob(Job):
         self._changed("started", None)
         self._context.logger.info("started, parameters of revision %d", self.revisions.current.revision)
         self._sink.run(0, lambda snapshot: self._function.call(spark, snapshot.parameters))
+
+    def _wake(self) -> None:
+        """It waits for nothing."""
 
     def _interrupt(self) -> None:
         # A Spark job that the function is only about to submit cannot be cancelled yet: again, until it ends.

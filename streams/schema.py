@@ -27,8 +27,9 @@ class Field:
 def schema_of(title: str, description: str, fields: Iterable[Field]) -> dict[str, Any]:
     """The schema of the object that holds all `fields`.
 
-    Beyond the standard words, a property has `x-live` (always) and `x-order` (its place), and `x-unit`, `x-group`,
-    `x-widget` and `x-step` where declared; `x-minimum`, `x-maximum` and `x-step` of a duration are in seconds.
+    Beyond the standard words, a property has `x-live`, `x-effect` (what a change takes: `live`, `restart` or `reset`)
+    and `x-order` (its place), and `x-unit`, `x-group`, `x-widget` and `x-step` where declared; `x-minimum`, `x-maximum`
+    and `x-step` of a duration are in seconds.
     """
     fields = tuple(fields)
     return {
@@ -52,6 +53,7 @@ def _property(field: Field, order: int) -> dict[str, Any]:
         **field.kind.schema(),
         **({} if field.required else {"default": field.default}),
         "x-live": declared.live,
+        "x-effect": str(declared.effect),
         "x-order": order,
         **{f"x-{name}": hint for name, hint in present(hints).items()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
@@ -27,7 +28,22 @@ Tables = dict[str, pa.Table]
 
 
 class Stopped(Exception):
-    """The job is being stopped: this micro-batch is left for its next start."""
+    """The query is being stopped: this micro-batch is left for its next start."""
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """What batches are numbered in (`journal`), where their publications go by output, and through which pipes."""
+
+    journal: Journal
+    tails: Mapping[str, Tail]
+    pipes: Mapping[str, PipedOutput]
+
+    def close(self) -> None:
+        """Let go of the file, end the pipes."""
+        self.journal.close()
+        for pipe in self.pipes.values():
+            pipe.close()
 
 
 class Sink(Generic[P]):
@@ -42,31 +58,27 @@ class Sink(Generic[P]):
         self,
         job: str,
         outputs: tuple[OutputInfo, ...],
-        pipes: Mapping[str, PipedOutput],
         revisions: Revisions[P],
-        journal: Journal,
-        tails: Mapping[str, Tail],
+        numbering: Numbering,
         outbox: Outbox,
     ) -> None:
         self._job = job
         self._outputs = outputs
-        self._pipes = pipes
         self._revisions = revisions
-        self._journal = journal
-        self._tails = tails
         self._outbox = outbox
         self._state = threading.Condition()
         self._running: int | None = None
         self._stopping = False
+        self._held = False
+        self.use(numbering)
         self._closed = False
-        self.last_batch = journal.last_batch
         #: What a batch failed with, for the job's reason.
         self.failure: Exception | None = None
 
     def run(self, batch: int, evaluate: Callable[[Snapshot[P]], Tables]) -> None:
         """Evaluate a batch and publish what it gives. Raises `Stopped`, and whatever the author's code raises."""
         with self._state:
-            if self._stopping or self._closed:
+            if self._stopping or self._held or self._closed:
                 raise Stopped
             self._running = batch
         try:
@@ -75,7 +87,6 @@ class Sink(Generic[P]):
             left = self._hand_over(entry, tables)
             if not self._outbox.await_received(self._job, left):
                 raise Stopped
-            self.last_batch = batch
         except Exception as fault:
             self.failure = fault
             raise
@@ -85,29 +96,75 @@ class Sink(Generic[P]):
                 self._state.notify_all()
 
     def pinned(self, batch: int) -> Snapshot[P]:
-        """The snapshot that a batch is computed under; whoever asks first pins it. For any thread."""
-        return self._pin(batch)[1]
+        """The snapshot that a batch is computed under; whoever asks first pins it. For any thread. Raises `Stopped`."""
+        with self._state:
+            if (self._held or self._stopping) and batch != self._running:
+                raise Stopped  # it will be pinned anew, or in the job's next life
+            return self._pin(batch)[1]
+
+    def use(self, numbering: Numbering, first: Callable[[], None] | None = None) -> None:
+        """Number by these from now on; `first` is called when the first batch is about to be let out."""
+        with self._state:
+            self._journal, self._tails, self._pipes = numbering.journal, numbering.tails, numbering.pipes
+            self._first = first
+
+    @property
+    def next_batch(self) -> int:
+        """The number of the next batch that has not begun yet."""
+        with self._state:
+            return self._journal.last_batch + 1
+
+    def hold(self) -> None:
+        """Begin no further batch until `resume`."""
+        with self._state:
+            self._held = True
+
+    def resume(self) -> None:
+        """Begin batches again."""
+        with self._state:
+            self._held, self.failure = False, None
+
+    def idle(self, timeout_seconds: float) -> bool:
+        """Wait until no batch is running; False where one still is after that time."""
+        with self._state:
+            return self._state.wait_for(lambda: self._running is None, timeout_seconds)
+
+    def release(self, at: datetime, *, rejected: int = 0) -> None:
+        """The query has ended: a batch that has handed nothing over will be pinned anew.
+
+        So will one that had begun to, under a revision that is rejected: nobody has got anything of it.
+        """
+        with self._state:
+            entry = self._journal.get(self._journal.last_batch)
+            if entry is not None and (not entry.last or entry.revision == rejected):
+                self._journal.drop(entry.batch)
+            self._revisions.release(at)
 
     def stop(self, timeout_seconds: float) -> bool:
         """Begin no further batch; wait for the running one. False where it does not end in time."""
         with self._state:
             self._stopping = True
-            return self._state.wait_for(lambda: self._running is None, timeout_seconds)
+        return self.idle(timeout_seconds)
 
     def close(self) -> None:
         """Publish nothing any more, not even what is being evaluated."""
         with self._state:
             self._closed = True
         self._outbox.release(self._job)
-        for pipe in self._pipes.values():
-            pipe.close()
 
     def _pin(self, batch: int) -> tuple[Batch, Snapshot[P]]:
         with self._state:
-            snapshot = self._revisions.pin(lambda newest: self._journal.begin(batch, newest).revision)
+            snapshot = self._revisions.pin(lambda newest: self._begin(batch, newest))
             entry = self._journal.get(batch)
-        assert entry is not None, "it has just begun"
+        if snapshot is None or entry is None:
+            raise Stopped  # what the query was built for was overtaken: it is about to be built anew
         return entry, snapshot
+
+    def _begin(self, batch: int, newest: int | None) -> int | None:
+        known = self._journal.get(batch)
+        if known is None and newest is not None:
+            known = self._journal.begin(batch, newest)
+        return None if known is None else known.revision
 
     def _through_pipes(self, tables: Tables) -> dict[str, list[pa.Table]]:
         out: dict[str, list[pa.Table]] = {}
@@ -125,8 +182,11 @@ class Sink(Generic[P]):
         with self._state:
             if self._closed:
                 raise Stopped
+            if self._first is not None:
+                self._first()
+                self._first = None
             self._journal.end(entry, {output: entry.count(output) or len(made) for output, made in frames.items()})
-            self._revisions.handed_over(entry.revision, entry.batch, now)
+            self._revisions.apply(entry.revision, entry.batch, now)
             for output, made in frames.items():
                 if made:
                     self._tails[output].append(entry.first[output], *made)

@@ -18,7 +18,12 @@ from gateway.protocol.frames import Parameters, ParametersAccepted, Run, SetPara
 from gateway.protocol.link import Done, JobChanged, ParametersChanged, SetJobParameters
 from gateway.protocol.types import Effect, JobInfo, JobState
 
-_EVENTS = {JobState.RUNNING: "started", **ENDING_EVENTS}
+_EVENTS = {
+    JobState.STARTING: "restart",
+    JobState.RUNNING: "started",
+    JobState.PAUSED: "paused",
+    **ENDING_EVENTS,
+}
 
 
 class Jobs:
@@ -124,6 +129,7 @@ class Jobs:
         if job is None or job.worker != worker.name:
             self.table.watch.warn("job_unknown", job=change.job, worker=worker.name, state=change.state)
             return
+        self.placement.number(job, change.streams)
         event = _EVENTS.get(change.state)
         if event is not None and job.machine.can(event):
             self.table.advance(job, event, change.reason, change.at)

@@ -10,14 +10,14 @@ from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import Parameters
-from gateway.protocol.link import Done, JobReport, StartJob, StopJob, stream_key
+from gateway.protocol.link import Done, JobReport, StartJob, StopJob, StreamReport, stream_key
 from gateway.protocol.states import JOB, is_final
 from gateway.protocol.types import Effect, Fault, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
 
 OnJob = Callable[[JobInfo | RivuletError], None]
 #: What has happened to a job that its worker reports in a final state.
 ENDING_EVENTS = {JobState.FINISHED: "ended", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
-_ON_A_WORKER = frozenset({JobState.STARTING, JobState.RUNNING, JobState.CANCELLING})
+_ON_A_WORKER = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING})
 
 
 class Placement:
@@ -159,7 +159,8 @@ class Placement:
                 self.stop(job, StopMode.GRACEFUL, None)
             return
         if job.machine.can("found"):
-            self._table.advance(job, "found", None)
+            paused = report.state is JobState.PAUSED
+            self._table.advance(job, "found_paused" if paused else "found", report.reason if paused else None)
         ended = ENDING_EVENTS.get(report.state)
         if ended is not None and job.machine.can(ended):
             self._table.advance(job, ended, report.reason)
@@ -187,12 +188,16 @@ class Placement:
     def _take(self, job: Job, report: JobReport) -> None:
         job.take(report)
         self._table.remember(job)
-        for stream in report.streams:
+        self.number(job, report.streams)
+        if report.state is JobState.RUNNING and job.machine.can("started"):
+            self._table.advance(job, "started", None)
+
+    def number(self, job: Job, streams: tuple[StreamReport, ...]) -> None:
+        """Take over where the numbering of a job's streams stands."""
+        for stream in streams:
             held = self._hub.open(stream_key(job.id, stream.output), job.id, job.output(stream.output))
             if held.epoch != stream.epoch or held.offset < stream.first_offset - 1:
                 held.begin(stream.epoch, stream.first_offset - 1)
-        if report.state is JobState.RUNNING and job.machine.can("started"):
-            self._table.advance(job, "started", None)
 
     def _positions(self, job: Job) -> dict[str, Position]:
         held = {name: self._hub.get(stream_key(job.id, name)) for name in OWN_OUTPUTS}

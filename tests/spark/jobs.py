@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from typing import Literal
 
 import pyarrow as pa
 import reactivex as rx
@@ -14,11 +15,15 @@ from reactivex import operators as ops
 
 from streams import Output, Parameters, batch, job, parameter, stream
 
+#: So many rows cannot be had.
+UNLUCKY = 13
+
 
 class Steps(Parameters):
     minimum: int = parameter(0, minimum=0, maximum=100, live=True)
     rows: int = parameter(10, minimum=1, maximum=1_000_000)
     fail_at: int = parameter(-1, live=True)
+    broken: bool = parameter(default=False, live=True)
 
 
 def numbers(spark: SparkSession, rows: int) -> DataFrame:
@@ -48,6 +53,8 @@ def steps(spark: SparkSession, parameters: Steps) -> DataFrame:
 
     Dies at the batch that the file `die` in its directory names, and can be held.
     """
+    if parameters.rows == UNLUCKY:
+        raise ValueError("thirteen rows")
     return numbers(spark, parameters.rows)
 
 
@@ -64,6 +71,8 @@ def keep(df: DataFrame, parameters: Steps) -> dict[str, DataFrame | pa.Table]:
         die.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
     wait_where_held(batch_number)
+    if parameters.broken:
+        raise ZeroDivisionError("told to break")
     if parameters.fail_at == batch_number:
         raise ValueError(f"told to fail at {batch_number}")
     return {"kept": kept, "sums": pa.table({"sum": [sum(kept["value"].to_pylist())]})}
@@ -109,6 +118,33 @@ def both(df: DataFrame, parameters: Weighing) -> dict[str, pa.Table]:
     first = df.orderBy("value").toArrow()
     wait_where_held(first["value"][0].as_py() // 50)
     return {"first": first, "second": df.orderBy("value").toArrow()}
+
+
+class Grouping(Parameters):
+    buckets: int = parameter(10, minimum=1, maximum=100)
+    key_type: Literal["long", "string"] = parameter("long")
+    size: int = parameter(1, minimum=1, resets=True)
+
+
+@stream(parameters=Grouping, outputs=[Output("output", key=["bucket"])], output_mode="update", trigger_ms=100)
+def grouped(spark: SparkSession, parameters: Grouping) -> DataFrame:
+    """State under parameters of the plan: numbers counted by bucket, of which Spark cannot change the type."""
+    key = F.floor(F.col("value") / parameters.size) % parameters.buckets
+    return numbers(spark, 50).groupBy(key.cast(parameters.key_type).alias("bucket")).count()
+
+
+@stream(parameters=Steps, trigger_ms=100, on_failed_change="fail")
+def stubborn(spark: SparkSession, parameters: Steps) -> DataFrame:
+    """Fails rather than go on without a change."""
+    if parameters.rows == UNLUCKY:
+        raise ValueError("thirteen rows")
+    return numbers(spark, parameters.rows)
+
+
+@stream(trigger_ms=100)
+def lines(spark: SparkSession) -> DataFrame:
+    """The lines of the files that are put into its directory."""
+    return spark.readStream.text(str(job().directory / "in"))
 
 
 @stream(outputs=[Output("output", mode="update", key=["bucket"])], output_mode="update", trigger_ms=100)

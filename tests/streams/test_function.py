@@ -61,7 +61,7 @@ def test_the_least_declaration() -> None:
     )
     assert plain_rows.parameters is NoParameters
     assert plain_rows.outputs == (OutputInfo("output"),)
-    assert info.parameters["properties"] == {}
+    assert list(info.parameters["properties"]) == ["$trigger_ms", "$max_rows", "$max_files", "$paused"]
     assert (plain_rows.output_mode, plain_rows.trigger_ms) == (OutputMode.APPEND, 500)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from streams.jobdir import InUse, JobDirectory, JobFile
 
@@ -93,3 +94,36 @@ def test_a_job_without_a_checkpoint_goes_on(opened: Callable[[], tuple[JobDirect
     journal.close()
     assert epoch == described.epoch
     assert journal.last_batch == 0
+
+
+def test_a_new_checkpoint_counts_once_it_is_written_down(opened: Callable[[], tuple[JobDirectory, JobFile]]) -> None:
+    directory, described = opened()
+    spark_wrote(directory, 2, 2)
+    first = directory.checkpoint
+    directory.begin_anew(["a"]).close()
+    assert (directory.checkpoint, directory.last_commit()) == (directory.path / "checkpoint-1", -1)
+    spark_wrote(directory, 0, -1)
+    directory.close()
+    directory, described = opened()
+    assert (directory.checkpoint, directory.last_commit(), first.exists()) == (first, 2, True)
+    assert not (directory.path / "checkpoint-1").exists()
+
+    directory.begin_anew(["a"]).close()
+    spark_wrote(directory, 0, 0)
+    directory.write(replace(described, generation=1, base=7, epoch="new"))
+    directory.close()
+    directory, described = opened()
+    assert (directory.last_commit(), described.base, described.epoch) == (0, 7, "new")
+    assert not first.exists()
+
+
+def test_what_is_planned_and_not_committed_can_be_taken_back(
+    opened: Callable[[], tuple[JobDirectory, JobFile]],
+) -> None:
+    directory, _ = opened()
+    spark_wrote(directory, 3, 2)
+    directory.unplan()
+    assert (directory.last_planned(), directory.last_commit()) == (2, 2)
+    assert sorted(each.name for each in (directory.checkpoint / "offsets").iterdir()) == [
+        ".0.crc", ".1.crc", ".2.crc", "0", "1", "2",
+    ]  # fmt: skip

@@ -2,80 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from msgspec import UNSET
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.link import ParametersChanged
-from streams import Fault, Faults, Parameters, parameter
-from streams.revisions import KEPT_REVISIONS, Recorded, Revisions
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-class Dials(Parameters):
-    threshold: float = parameter(3.0, minimum=0, maximum=10, live=True)
-    mode: str = parameter("a", live=True)
-    window: int = parameter(60)
-
-    def check(self) -> list[Fault]:
-        return [Fault("$.mode", "x needs a threshold above 5")] if self.mode == "x" and self.threshold <= 5 else []
-
-
-class Desk:
-    """Revisions, and all that they announced."""
-
-    def __init__(self, path: Path, values: dict[str, object] | None = None) -> None:
-        self.told: list[ParametersChanged] = []
-        start = Recorded(revision=1, values=values or {}, changed={}, by="ann", at=NOW)
-        self.revisions = Revisions("job-1", Dials, path / "p.jsonl", start, self.told.append)
-
-    def set(
-        self, patch: dict[str, object], if_revision: int | None = None, ttl: float | None = None, after: float = 0
-    ) -> Recorded:
-        at = NOW + timedelta(seconds=after)
-        return self.revisions.set(patch, UNSET if if_revision is None else if_revision, "bob", at, ttl)
-
-    def expire(self, after: float) -> float | None:
-        """Seconds from `NOW` to the next expiry, where there is one."""
-        at = self.revisions.expire(NOW + timedelta(seconds=after))
-        return None if at is None else (at - NOW).total_seconds()
-
-    def held(self, name: str = "threshold") -> object:
-        return self.revisions.current.values[name]
-
-    def batch(self, number: int, revision: int | None = None) -> Dials:
-        taken = self.revisions.take(self.revisions.current.revision if revision is None else revision)
-        self.revisions.handed_over(taken.revision, number, NOW)
-        return taken.parameters
-
-    def states(self) -> list[tuple[int, str]]:
-        return [(each.revision, str(each.state)) for each in self.told]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    desks: list[Desk] = []
-
-    def make(values: dict[str, object] | None = None) -> Desk:
-        if desks:
-            desks[-1].revisions.close()
-        desks.append(Desk(tmp_path, values))
-        return desks[-1]
-
-    yield make
-    desks[-1].revisions.close()
+from streams import Faults
+from streams.changing import Wanted
+from streams.revision_file import KEPT_REVISIONS
+from tests.streams.desk import NOW, Desk
 
 
 def test_the_first_revision_is_what_it_started_with(desk: Callable[..., Desk]) -> None:
     one = desk({"threshold": 4})
     assert one.revisions.current.revision == 1
-    assert one.revisions.current.values == {"threshold": 4.0, "mode": "a", "window": 60}
+    assert one.revisions.current.values == {
+        "threshold": 4.0,
+        "mode": "a",
+        "window": 60,
+        "span": 60,
+        "$trigger_ms": 500,
+        "$max_rows": None,
+        "$max_files": None,
+        "$paused": False,
+    }
     assert one.batch(0).threshold == 4
     assert one.states() == [(1, "applied")]
     assert (one.told[0].batch, one.told[0].by, one.told[0].changed) == (0, "ann", {})
@@ -112,7 +65,7 @@ def test_what_changes_nothing_makes_no_revision(desk: Callable[..., Desk]) -> No
     [
         ({"threshold": 6}, 4, ErrorCode.REVISION_CONFLICT, 'revision 1, not 4: {"threshold":3.0', set()),
         ({"threshold": "x", "mod": 1}, None, ErrorCode.INVALID_PARAMETERS, "", {"$.values.threshold", "$.values.mod"}),
-        ({"window": 30, "threshold": 4}, None, ErrorCode.NOT_IMPLEMENTED, "started anew: window", set()),
+        ({"span": 30, "threshold": 4}, None, ErrorCode.RESET_REQUIRED, "does not fit another span", set()),
     ],
 )
 def test_what_is_refused(
@@ -150,7 +103,7 @@ def test_a_batch_that_is_being_computed_is_not_superseded(desk: Callable[..., De
     taken = one.revisions.take(2)
     one.set({"threshold": 2})
     one.set({"threshold": 4})
-    one.revisions.handed_over(taken.revision, 1, NOW)
+    one.revisions.apply(taken.revision, 1, NOW)
     one.batch(2)
     assert one.states()[1:] == [
         (2, "accepted"),
@@ -195,12 +148,12 @@ def test_many_revisions_stay_bounded(desk: Callable[..., Desk], tmp_path: Path) 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(desk: Callable[..., Desk], tmp_path: Path) -> None:
     one = desk()
     before = (tmp_path / "p.jsonl").read_bytes()
-    made = one.revisions.try_set({"threshold": 5}, 1, "bob", NOW, 60)
+    made = one.revisions.try_set(Wanted(patch={"threshold": 5}, by="bob", at=NOW, if_revision=1, ttl_seconds=60))
     assert (made.revision, made.changed, made.values["threshold"]) == (2, {"threshold": 5.0}, 5.0)
-    assert one.revisions.try_set({"threshold": 3}, UNSET, "bob", NOW).revision == 1
-    for patch, if_revision in (({"threshold": 99}, 1), ({"window": 1}, 1), ({"threshold": 5}, 7)):
+    assert one.revisions.try_set(Wanted(patch={"threshold": 3}, by="bob", at=NOW)).revision == 1
+    for patch, if_revision in (({"threshold": 99}, 1), ({"span": 1}, 1), ({"threshold": 5}, 7)):
         with pytest.raises(RivuletError):
-            one.revisions.try_set(patch, if_revision, "bob", NOW)
+            one.revisions.try_set(Wanted(patch=patch, by="bob", at=NOW, if_revision=if_revision))
     assert (one.revisions.current.revision, one.told, one.expire(1e6)) == (1, [], None)
     assert (tmp_path / "p.jsonl").read_bytes() == before
 

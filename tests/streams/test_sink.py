@@ -18,13 +18,16 @@ from gateway.protocol.codec import decode_head, split_binary
 from gateway.protocol.link import Head, Received
 from gateway.protocol.types import OutputInfo
 from streams import Parameters, parameter
+from streams.changing import Wanted
+from streams.controls import JobParameters
 from streams.function import Pipe
 from streams.journal import Journal
 from streams.outbox import Outbox
 from streams.pipes import PipedOutput, PipeFailed
 from streams.publications import SLICE_ROWS
-from streams.revisions import Recorded, Revisions
-from streams.sink import Sink, Stopped
+from streams.revision_file import Recorded
+from streams.revisions import Revisions
+from streams.sink import Numbering, Sink, Stopped
 from streams.tail import Tail
 
 OUTPUTS = (OutputInfo("rows", time="at"), OutputInfo("sums"))
@@ -45,20 +48,20 @@ class Life:
     def __post_init__(self) -> None:
         start = Recorded(revision=1, values={}, changed={}, by="ann", at=datetime.now(UTC))
         self.outbox = Outbox(lambda: None)
-        self.revisions = Revisions("j", Dials, self.folder / "p.jsonl", start, self.outbox.control)
+        self.revisions = Revisions("j", JobParameters(Dials, 0), self.folder / "p.jsonl", start, self.outbox.control)
         self.journal = Journal(self.folder / "j.jsonl", [each.name for each in OUTPUTS])
         offsets = {each.name: self.journal.resume_offset(each.name, self.committed) for each in OUTPUTS}
         self.tails = {name: Tail("e", offset) for name, offset in offsets.items()}
         for name, tail in self.tails.items():
             self.outbox.open("j", name, tail)
         piped = {name: PipedOutput(name, pipe) for name, pipe in self.pipes.items()}
-        self.sink = Sink("j", OUTPUTS, piped, self.revisions, self.journal, self.tails, self.outbox)
+        self.sink = Sink("j", OUTPUTS, self.revisions, Numbering(self.journal, self.tails, piped), self.outbox)
 
     def run(self, batch: int, rows: int = 2) -> None:
         self.sink.run(batch, lambda snapshot: tables(batch, rows, snapshot.parameters.factor))
 
     def set(self, factor: int) -> None:
-        self.revisions.set({"factor": factor}, UNSET, "bob", datetime.now(UTC))
+        self.revisions.set(Wanted(patch={"factor": factor}, by="bob", at=datetime.now(UTC)))
 
     def sent(self, output: str) -> list[tuple[Head, pa.Table]]:
         found, offset = [], 0
@@ -170,7 +173,7 @@ def test_a_stop_waits_for_the_running_batch(live: Callable[..., Life]) -> None:
     assert life.sink.stop(10) is True
     batch.join(10)
     assert len(life.sent("rows")) == 1
-    assert life.sink.last_batch == 0
+    assert life.sink.next_batch == 1
     with pytest.raises(Stopped):
         life.run(1)
     assert life.journal.get(1) is None
@@ -200,7 +203,7 @@ def test_a_batch_ends_when_the_gateway_has_it(live: Callable[..., Life]) -> None
     life.outbox.received(Received(job="j", output="sums", epoch="e", offset=1))
     batch.join(10)
     assert not batch.is_alive()
-    assert life.sink.last_batch == 0
+    assert life.sink.next_batch == 1
 
 
 def test_a_row_that_no_frame_carries_is_refused(live: Callable[..., Life]) -> None:
@@ -262,3 +265,50 @@ def test_a_pipe_that_forgot_leaves_its_offsets_out(live: Callable[..., Life]) ->
     two.run(1)
     two.run(2)
     assert [(head.offset, head.batch) for head, _ in two.sent("sums")] == [(2, 2)]
+
+
+# ---- stopped in peace, and started again ----
+
+
+def test_what_has_handed_nothing_over_is_pinned_anew(live: Callable[..., Life]) -> None:
+    life = live()
+    life.run(0)
+    life.sink.pinned(1)
+    life.sink.hold()
+    with pytest.raises(Stopped):
+        life.run(1)
+    with pytest.raises(Stopped):
+        life.sink.pinned(1)
+    life.set(7)
+    life.sink.release(datetime.now(UTC))
+    assert life.sink.next_batch == 1
+    life.sink.resume()
+    life.run(1)
+    assert [(head.offset, head.revision) for head, _ in life.sent("rows")] == [(1, 1), (2, 2)]
+    again = live(committed=1)
+    again.run(2)
+    assert [(head.offset, head.batch) for head, _ in again.sent("rows")] == [(3, 2)]
+
+
+def test_what_has_left_is_not(live: Callable[..., Life]) -> None:
+    life = live()
+    life.run(0)
+    life.sink.release(datetime.now(UTC))
+    assert life.sink.next_batch == 1
+
+
+def test_a_numbering_begins_with_its_first_batch(live: Callable[..., Life], tmp_path: Path) -> None:
+    life = live()
+    life.run(0)
+    told: list[int] = []
+    journal = Journal(tmp_path / "j2.jsonl", [each.name for each in OUTPUTS])
+    tails = {each.name: Tail("e2", 1) for each in OUTPUTS}
+    life.sink.use(Numbering(journal, tails, {}), lambda: told.append(tails["rows"].next_offset))
+    with pytest.raises(ZeroDivisionError):
+        life.sink.run(0, lambda snapshot: {"rows": pa.table({"n": [1 // 0]})})
+    assert told == []
+    life.run(0)
+    life.run(1)
+    assert told == [1]
+    assert (life.tails["rows"].next_offset, tails["rows"].next_offset) == (2, 3)
+    journal.close()
