@@ -21,6 +21,7 @@ from gateway.core.pages import Pages
 from gateway.core.pipeline import Later
 from gateway.core.principal import Principal
 from gateway.core.session import Session, SessionRules, Wire
+from gateway.core.steering import Changer, Steering
 from gateway.core.stream import Retention, Stream
 from gateway.core.subscribing import Subscribing
 from gateway.core.tables import (
@@ -38,7 +39,7 @@ from gateway.core.workers import Worker, Workers
 from gateway.protocol import frames
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.link import stream_key
+from gateway.protocol.link import JobReport, stream_key
 from gateway.protocol.types import JobState, OutputInfo, OutputMode, ParametersInForce, StreamInfo
 
 Outcome = frames.Reply | RivuletError
@@ -98,6 +99,7 @@ class Gateway:
         self.workers = Workers()
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
+        self.steering = Steering(self.table, self.jobs.placement, later)
         self._pages: Pages | None = None
         self._authenticate = authenticate
         self._new_id = new_id
@@ -121,7 +123,7 @@ class Gateway:
             frames.ListJobs: self._on_list_jobs,
             frames.GetParameters: self._on_get_parameters,
             frames.SetParameters: self._on_set_parameters,
-            frames.Revert: self._on_not_there,
+            frames.Revert: self._on_revert,
             frames.Fork: self._on_not_there,
             frames.Ping: self._on_ping,
         }
@@ -129,22 +131,24 @@ class Gateway:
     def restore(self, storage: Storage) -> None:
         """Go on with what has outlasted an earlier gateway, and have it outlast this one; what is of no use is dropped.
 
-        That is the jobs which had not ended, and the history of their streams that the rules name.
+        That is the jobs which had not ended, the changes of their parameters, and the history of their streams that the
+        rules name.
         """
         self._pages = Pages(storage.history)
         self.hub.keep(self._archive_of)
         self.table.restore(storage.jobs)
+        self.steering.trails.restore(storage.changes, lambda job: self.table.by_id(job) is not None)
         self._forget_history(lambda job: self.table.by_id(job) is None)
 
     # ---- sessions ----
 
-    def connect(self, principal: Principal | None, wire: Wire, *, welcome: bool = True) -> Session:
-        """A connection was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
+    def connect(self, principal: Principal | None, wire: Wire, *, welcome: bool = True, origin: str = "") -> Session:
+        """A connection was opened, from `origin`; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
         if len(self.sessions) >= self.rules.max_sessions:
             raise RivuletError(
                 ErrorCode.LIMIT_EXCEEDED, f"this gateway serves {self.rules.max_sessions} sockets at most"
             )
-        session = Session(self._new_id(), self, self.rules.session, wire, self.clock())
+        session = Session(self._new_id(), self, self.rules.session, wire, self.clock(), origin)
         self.sessions[session.id] = session
         if principal is not None:
             session.authenticate(principal, welcome=welcome)
@@ -157,6 +161,7 @@ class Gateway:
         if session.close_code is CloseCode.TOO_SLOW:
             self.counters.evicted_sockets += 1
         session.closed()
+        self.steering.waits.forget(session)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell everybody that the gateway goes away, and when to come back: so many at a time, not all at once."""
@@ -239,15 +244,22 @@ class Gateway:
         self._jobs_stream.append([job_row(info, at)], at, now)
         self._events_of(job).append([job_event_row(info, at)], at, now, job.revision)
         self._push(job, frames.Job(job=info))
+        if job.final:
+            self.steering.waits.ended(job)
 
     def parameters_changed(self, job: Job, change: frames.Parameters) -> None:
         """Push it to those who watch, and note it in the job's `$events`."""
         self._events_of(job).append([parameters_row(change)], self.wall(), self.clock(), change.revision)
         self._push(job, change)
 
+    def job_reported(self, job: Job, worker: Worker, report: JobReport) -> None:
+        """See what has become of its parameters meanwhile."""
+        self.steering.reported(job, worker, report)
+
     def job_forgotten(self, job: Job) -> None:
         """Its streams are gone with it, and what was kept of them."""
         self._events.pop(job.id, None)
+        self.steering.trails.forget(job.id)
         self._forget_history(lambda each: each == job.id)
 
     # ---- commands ----
@@ -294,11 +306,13 @@ class Gateway:
         on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
 
     def _on_get_parameters(self, _session: Session, command: frames.GetParameters, on_done: OnDone) -> None:
-        job = self.table.find(command.job)
-        on_done(frames.ParametersReply(id=1, job=job.name, revision=job.revision, values=job.values, schema=job.schema))
+        on_done(self.steering.get(command))
 
     def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
-        self.jobs.set_parameters(command, _principal(session), on_done)
+        self.steering.set(command, _changer(session), on_done)
+
+    def _on_revert(self, session: Session, command: frames.Revert, on_done: OnDone) -> None:
+        self.steering.revert(command, _changer(session), on_done)
 
     def _on_not_there(self, _session: Session, command: frames.Command, _on_done: OnDone) -> None:
         raise RivuletError(
@@ -364,6 +378,10 @@ class Gateway:
 def _principal(session: Session) -> Principal:
     assert session.principal is not None, "a command that needs a right was handled without a principal"
     return session.principal
+
+
+def _changer(session: Session) -> Changer:
+    return Changer(_principal(session).name, session.origin, session)
 
 
 def _as_reply(on_done: OnDone) -> Callable[[Any], None]:

@@ -48,7 +48,10 @@ EVENTS = pa.schema(
         ("revision", pa.int64()),
         ("batch", pa.int64()),
         ("by", pa.string()),
+        ("origin", pa.string()),
         ("effect", pa.string()),
+        ("restores", pa.int64()),
+        ("before", pa.string()),
         ("changed", pa.string()),
         ("values", pa.string()),
     ]
@@ -131,7 +134,10 @@ def parameters_row(change: Parameters) -> dict[str, Any]:
         "revision": change.revision,
         "batch": change.batch if isinstance(change.batch, int) else None,
         "by": change.by,
+        "origin": change.origin or None,
         "effect": change.effect,
+        "restores": change.restores if isinstance(change.restores, int) else None,
+        "before": orjson.dumps(change.before).decode() if isinstance(change.before, dict) else None,
         "changed": orjson.dumps(change.changed).decode(),
         "values": orjson.dumps(change.values).decode(),
     }

@@ -94,6 +94,11 @@ class Guard:
         return self.tokens.principal(token)
 
 
+def origin_of(how: str, connection: HTTPConnection) -> str:
+    """From where somebody asks, for the history of what is changed: `websocket 192.0.2.7`."""
+    return f"{how} {connection.client.host if connection.client else 'local'}"
+
+
 def offered_token(subprotocols: Iterable[str]) -> str | None:
     """The token among the offered subprotocols: `rivulet.bearer.` and its base64url, unpadded."""
     for name in subprotocols:

@@ -18,6 +18,7 @@ from gateway.protocol.link import (
     LINK_PATH,
     LINK_SUBPROTOCOL,
     Done,
+    GetChanges,
     Head,
     Hello,
     JobChanged,
@@ -31,7 +32,16 @@ from gateway.protocol.link import (
     StopJob,
     StreamReport,
 )
-from gateway.protocol.types import Effect, FunctionInfo, FunctionKind, JobState, OutputInfo, Position, RevisionState
+from gateway.protocol.types import (
+    Change,
+    Effect,
+    FunctionInfo,
+    FunctionKind,
+    JobState,
+    OutputInfo,
+    Position,
+    RevisionState,
+)
 
 OUTPUTS = (OutputInfo("rows", key=("id",), time="at", allow_block=True),)
 
@@ -57,6 +67,9 @@ class WorkerPeer:
         self.received: dict[str, int] = {}
         self.welcome: LinkWelcome | None = None
         self.requests: list[LinkFrame] = []
+        #: What `get_changes` is answered, by job; and which were asked for.
+        self.changes: dict[str, list[Change]] = {}
+        self.asked_changes: list[GetChanges] = []
         #: Answers to start and parameter requests that a test wants otherwise.
         self.refuse: Callable[[LinkFrame], LinkFrame | None] = lambda _frame: None
         self.silent = False
@@ -198,6 +211,11 @@ class WorkerPeer:
             self.welcome = frame
         elif isinstance(frame, Received):
             self.received[frame.job] = frame.offset
+        elif isinstance(frame, GetChanges):
+            self.asked_changes.append(frame)
+            if not self.silent:
+                changes = tuple(each for each in self.changes.get(frame.job, ()) if each.revision > frame.after)
+                await self.send(Done(request=frame.request, changes=changes))
         else:
             self.requests.append(frame)
             if not self.silent:

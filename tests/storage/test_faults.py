@@ -152,8 +152,21 @@ def test_a_file_of_a_newer_release_is_refused_as_it_is(sqlite: Place) -> None:
     file = sqlite.folder / "rivulet.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("PRAGMA user_version = 99")
-    with pytest.raises(StorageError, match=r"rivulet\.db was written by a newer Rivulet \(schema 99; this one knows 1"):
+    with pytest.raises(StorageError, match=r"rivulet\.db was written by a newer Rivulet \(schema 99; this one knows 2"):
         sqlite.open()
+
+
+def test_a_file_of_an_earlier_release_is_gone_on_with(sqlite: Place) -> None:
+    file = sqlite.folder / "rivulet.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as earlier:
+        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        earlier.executescript(f"{SCHEMA[0]} {marks}")
+        earlier.execute("INSERT INTO jobs VALUES ('a', ?)", (msgspec.json.encode(record("a")).decode(),))
+    storage = sqlite.open()
+    assert storage.jobs.load() == (record("a"),)
+    assert storage.changes.load() == {}
+    storage.changes.put("a", change(1))
+    assert sqlite.reopen().changes.load() == {"a": (change(1),)}
 
 
 def test_a_file_of_another_program_is_refused_as_it_is(sqlite: Place) -> None:
