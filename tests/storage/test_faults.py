@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.core.durable import Bounds, Stored
-from gateway.storage.database import StorageError
+from gateway.storage.database import APPLICATION_ID, SCHEMA, StorageError
 from gateway.storage.history import Keep
 from tests.storage import appends
 from tests.storage.conftest import IMPLEMENTATIONS, WAIT_SECONDS, Place, flush, offsets, page, stored
-from tests.storage.test_contract import record
+from tests.storage.test_contract import change, record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -195,6 +196,7 @@ def written_file(place: Place, publications: int = 400) -> Path:
     for offset in range(1, publications + 1):
         storage.history.append("j/o", appends.publication(offset))
     storage.jobs.put(record("a"))
+    storage.changes.put("a", change(1))
     flush(storage)
     place.close()
     return place.folder / "rivulet.db"
@@ -206,7 +208,7 @@ def damage(file: Path, at: int, garbage: bytes) -> None:
         raw.write(garbage)
 
 
-@pytest.mark.parametrize("how", ["no database", "root pages", "cut off", "job"])
+@pytest.mark.parametrize("how", ["no database", "root pages", "cut off", "jobs", "changes"])
 def test_a_damaged_file_is_refused_with_the_remedy(sqlite: Place, how: str) -> None:
     file = written_file(sqlite)
     if how == "no database":
@@ -218,7 +220,7 @@ def test_a_damaged_file_is_refused_with_the_remedy(sqlite: Place, how: str) -> N
             raw.truncate(file.stat().st_size // 2)
     else:
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            other.execute("UPDATE jobs SET record = '{}'")
+            other.execute(f"UPDATE {how} SET record = '{{}}'")
     with pytest.raises(StorageError, match=r"rivulet\.db is damaged \(.*\): put a copy back, or move it away"):
         sqlite.open()
     with pytest.raises(StorageError, match="is damaged"):  # and the lock is not held by the one that failed
