@@ -381,7 +381,7 @@ def _principal(session: Session) -> Principal:
 
 
 def _changer(session: Session) -> Changer:
-    return Changer(_principal(session).name, session.origin, session)
+    return Changer(_principal(session).name, session.origin, session, lambda: session.machine.final)
 
 
 def _as_reply(on_done: OnDone) -> Callable[[Any], None]:

@@ -33,11 +33,12 @@ _OF_PUSH = tuple(name for name in ParametersChanged.__struct_fields__ if name !=
 
 
 class Changer(Struct, frozen=True):
-    """Who asks for a change, and from where; `owner` is the connection, without which no answer is waited for."""
+    """Who asks for a change, from where, and by which connection; once that has `gone`, nothing is waited for."""
 
     name: str
     origin: str
     owner: object
+    gone: Callable[[], bool]
 
 
 class Steering:
@@ -155,7 +156,7 @@ class Steering:
                 on_done(reply)
                 return
             accepted = _accepted(job, reply, dry_run=command.dry_run)
-            if waits:
+            if waits and not changer.gone():
                 seconds = now + command.wait_s - self._table.clock()
                 path = "$.values" if isinstance(command, SetParameters) else "$.revision"
                 self._wait(Wait(job, accepted, path, changer.owner, on_done), seconds)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
+from msgspec import UNSET
 
 from gateway.protocol.frames import Parameters
-from gateway.protocol.types import JobInfo
+from gateway.protocol.types import Change, JobInfo
 
 if TYPE_CHECKING:
     from gateway.core.session import Session
@@ -50,6 +51,26 @@ EVENTS = pa.schema(
         ("by", pa.string()),
         ("origin", pa.string()),
         ("effect", pa.string()),
+        ("restores", pa.int64()),
+        ("before", pa.string()),
+        ("changed", pa.string()),
+        ("values", pa.string()),
+    ]
+)
+
+#: The history of a job's parameters, for those who ask for a table.
+CHANGES = pa.schema(
+    [
+        ("revision", pa.int64()),
+        ("at", _TIME),
+        ("by", pa.string()),
+        ("origin", pa.string()),
+        ("effect", pa.string()),
+        ("state", pa.string()),
+        ("settled_at", _TIME),
+        ("batch", pa.int64()),
+        ("reason", pa.string()),
+        ("expires_at", _TIME),
         ("restores", pa.int64()),
         ("before", pa.string()),
         ("changed", pa.string()),
@@ -140,6 +161,15 @@ def parameters_row(change: Parameters) -> dict[str, Any]:
         "before": orjson.dumps(change.before).decode() if isinstance(change.before, dict) else None,
         "changed": orjson.dumps(change.changed).decode(),
         "values": orjson.dumps(change.values).decode(),
+    }
+
+
+def change_row(change: Change) -> dict[str, Any]:
+    """A change as a row of the history; values are JSON text."""
+    row = {name: getattr(change, name) for name in CHANGES.names}
+    return {
+        name: orjson.dumps(value).decode() if isinstance(value, dict) else None if value is UNSET else value
+        for name, value in row.items()
     }
 
 

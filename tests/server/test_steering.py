@@ -315,3 +315,20 @@ async def test_a_worker_that_does_not_tell_its_changes_is_noted_and_keeps_its_jo
             assert (await client.ask(type="get_job", job="feed"))["job"]["state"] in ("restarting", "running")
     assert [(event, facts["reason"]) for event, facts in told] == [("trail_incomplete", "I know of none")]
     assert (await client.ask(type="get_parameters", job="feed", history=1))["type"] == "parameters"
+
+
+async def test_nothing_is_waited_for_whose_client_goes_before_the_worker_answers(
+    worker: WorkerPeer, job: str, dial: Dial, gateway: RunningGateway
+) -> None:
+    client, other = await dial(), await dial()
+    worker.silent = True
+    await ask_and_wait(client, worker, wait_s=300)
+    client.socket.transport.abort()
+    async with asyncio.timeout(10):
+        while len(gateway.shell.gateway.sessions) > 1:
+            await other.ask(type="ping")
+    (asked,) = sets(worker)
+    await worker.send(Done(request=asked.request, revision=2, values={"threshold": 5}, effect=Effect.LIVE))
+    worker.silent = False
+    await other.ask(type="set_parameters", job="feed", values={"a": 1})  # behind the other answer
+    assert waiting(gateway) == 0
