@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import websockets
+from msgspec import UNSET
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, unix_connect
 
@@ -255,6 +256,10 @@ class WorkerPeer:
     async def _set(self, frame: SetJobParameters) -> None:
         job, held = frame.job, self.values[frame.job]
         changes = self.changes.setdefault(job, [])
+        if frame.if_revision not in (UNSET, self.revisions[job]):
+            detail = f"the parameters are at revision {self.revisions[job]}"
+            await self.send(Failed(request=frame.request, code="revision_conflict", detail=detail))
+            return
         patch = frame.values
         if isinstance(frame.restore, int):
             patch = next(each.values for each in changes if each.revision == frame.restore)
