@@ -25,7 +25,7 @@ from gateway.protocol.frames import (
     SetParameters,
 )
 from gateway.protocol.link import Done, GetChanges, JobReport, ParametersChanged, SetJobParameters
-from gateway.protocol.types import Change, Effect, ParametersInForce, RevisionState
+from gateway.protocol.types import Change, Effect, FunctionKind, ParametersInForce, RevisionState
 
 #: What a change and a push about it have in common.
 _OF_CHANGE = tuple(name for name in Parameters.__struct_fields__ if name in Change.__struct_fields__)
@@ -119,6 +119,8 @@ class Steering:
 
     def reported(self, job: Job, worker: Worker, report: JobReport) -> None:
         """A worker has said how a job stands: tell what nobody could be told of, and ask for what the trail lacks."""
+        if report.kind is not FunctionKind.STREAM:
+            return  # its parameters do not change
         if report.applied_revision > job.applied_revision and report.applied_batch >= 0:
             self._catch_up_applied(job, report)
 
