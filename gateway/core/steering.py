@@ -130,8 +130,9 @@ class Steering:
             elif reply.code is not ErrorCode.UNAVAILABLE:  # else it will report again
                 self._table.watch.warn("trail_incomplete", job=job.name, worker=worker.name, reason=str(reply))
 
+        after = self.trails.lacks_after(job.id, report.revision)
         worker.request(
-            lambda number: GetChanges(request=number, job=job.id, after=self.trails.lacks_after(job.id)),
+            lambda number: GetChanges(request=number, job=job.id, after=after),
             self._table.clock() + self._table.rules.request_timeout_seconds,
             answered,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from msgspec import UNSET
@@ -58,12 +59,17 @@ class Trails:
                 found.append(change)
         return tuple(found)
 
-    def lacks_after(self, job: str) -> int:
-        """The revision after which a worker is to be asked: all up to it is here, and will not change any more."""
-        upto = next(iter(self._trails.get(job, {})), 1) - 1
-        if upto and job not in self._whole:
+    def lacks_after(self, job: str, in_force: int) -> int:
+        """The revision after which a worker is to be asked: all up to it is here, and will not change any more.
+
+        `in_force` is the worker's; where a later one was applied, its numbers have begun anew.
+        """
+        trail = self._trails.get(job, {})
+        upto = next(iter(trail), 1) - 1
+        applied = (revision for revision in reversed(trail) if trail[revision].state is RevisionState.APPLIED)
+        if (upto and job not in self._whole) or next(applied, 0) > in_force:
             return 0
-        for revision, change in self._trails.get(job, {}).items():
+        for revision, change in trail.items():
             may_end = change.state is RevisionState.APPLIED and change.expires_at is not UNSET
             if revision != upto + 1 or may_end or not rank(change.state):
                 break
@@ -74,6 +80,9 @@ class Trails:
         """Note what a worker tells as it happens; returns the change as it is known now."""
         old = self.get(job, told.revision)
         settled = rank(told.state) > 0
+        if old is not None and not settled and told.at > old.at:
+            self._begin_anew(job, told.revision, told.at)
+            old = None
         if old is not None:
             if rank(told.state) < rank(old.state):
                 return old
@@ -110,7 +119,9 @@ class Trails:
         news: list[Change] = []
         for change in changes:
             old = self.get(job, change.revision)
-            if old is not None and rank(change.state) < rank(old.state):
+            if old is not None and change.at > old.at:
+                self._begin_anew(job, change.revision, change.at)
+            elif old is not None and rank(change.state) < rank(old.state):
                 continue
             self._put(job, change)
             if known is not None and (change.state is not old.state if old else change.revision > known):
@@ -126,6 +137,17 @@ class Trails:
         if self._store is not None:
             self._store.forget(job)
 
+    def _begin_anew(self, job: str, revision: int, at: datetime) -> None:
+        """The worker has lost its directory, and gives numbers again that were given: forget what had them before."""
+        trail = self._trails[job]
+        for stale in [each for each in trail.values() if each.revision >= revision and each.at < at]:
+            self._drop(job, stale.revision)
+
+    def _drop(self, job: str, revision: int) -> None:
+        self._bytes[job] -= _size(self._trails[job].pop(revision))
+        if self._store is not None:
+            self._store.drop(job, revision)
+
     def _put(self, job: str, change: Change) -> None:
         trail = self._trails.setdefault(job, {})
         old = trail.get(change.revision)
@@ -139,10 +161,7 @@ class Trails:
         if self._store is not None:
             self._store.put(job, change)
         while len(trail) > MAX_CHANGES or (self._bytes[job] > MAX_TRAIL_BYTES and len(trail) > 1):
-            oldest = trail.pop(next(iter(trail)))
-            self._bytes[job] -= _size(oldest)
-            if self._store is not None:
-                self._store.drop(job, oldest.revision)
+            self._drop(job, next(iter(trail)))
 
 
 def _size(change: Change) -> int:

@@ -132,10 +132,11 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
 
 
 class Header(NamedTuple):
-    """A header that a route reads or sends."""
+    """A header that a route reads or sends; `always` is False for one that is sent where there is reason to."""
 
     name: str
     description: str
+    always: bool = True
 
 
 class Route(NamedTuple):
@@ -190,7 +191,10 @@ _CHANGE_READS: Final = (
     Header("If-Match", "the `ETag` of the parameters that are to be changed; 412 where they have changed meanwhile"),
     Header("Prefer", "`wait=N` (RFC 7240): answer when the change is applied, at the latest after N seconds"),
 )
-_CHANGE_SENDS: Final = (_ETAG, Header("Preference-Applied", "`wait=N`, where that was asked for"))
+_CHANGE_SENDS: Final = (
+    Header("ETag", "the revision, unless another one has taken its place", always=False),
+    Header("Preference-Applied", "`wait=N`, where that was asked for", always=False),
+)
 _CHANGE_ERRORS: Final = (
     ErrorCode.INVALID_PARAMETERS,
     ErrorCode.NOT_FOUND,
@@ -262,7 +266,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         response=ChangeList,
         media_types=(NDJSON, CSV),
         errors=(ErrorCode.NOT_FOUND, ErrorCode.NOT_ACCEPTABLE, ErrorCode.UNAVAILABLE),
-        sends=(Header("Link", '`rel="next"` (RFC 8288): the older ones, where there are some'),),
+        sends=(Header("Link", '`rel="next"` (RFC 8288): the older ones, where there are some', always=False),),
     ),
     Route("list_functions", "GET", f"{API}/functions", "The functions", Right.READ, response=FunctionList),
     Route("list_streams", "GET", f"{API}/streams", "The streams", Right.READ, response=StreamList),

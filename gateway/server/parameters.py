@@ -149,7 +149,8 @@ async def _changed(
             done.set_result(outcome)
 
     hangs_up = asyncio.create_task(_until_gone(request), name="hangs up")
-    changer = Changer(principal.name, origin_of("rest", request), hangs_up, hangs_up.done)
+    origin = origin_of("rest", request.state.transport.get_extra_info("peername"))
+    changer = Changer(principal.name, origin, hangs_up, hangs_up.done)
     try:
         begin(changer, settle)
         either: tuple[asyncio.Future[Any], ...] = (done, hangs_up)

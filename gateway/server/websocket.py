@@ -111,7 +111,9 @@ def accept_client(shell: Shell, connection: Connection, request: HTTPConnection)
         # A browser is told nothing of a refused handshake (it sees 1006), so it is let in to be told why.
         connection.close(CloseCode.FORBIDDEN)
         return Accepted(Handler(), subprotocol)
-    socket = ClientSocket(connection, subprotocol, principal, shell.gateway, origin_of("websocket", request))
+    socket = ClientSocket(
+        connection, subprotocol, principal, shell.gateway, origin_of("websocket", request.scope["client"])
+    )
     log.debug("connected", session=socket.session.id, principal=principal.name if principal else None)
     return Accepted(socket, subprotocol)
 

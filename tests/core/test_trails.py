@@ -101,15 +101,15 @@ def test_pages_are_newest_first_and_go_on_before_a_revision() -> None:
 def test_a_worker_is_asked_for_what_is_not_known_or_may_have_changed(known: list[Change], after: int) -> None:
     trails = Trails()
     trails.fill("j", tuple(known))
-    assert trails.lacks_after("j") == after
+    assert trails.lacks_after("j", 9) == after
 
 
 def test_what_never_was_known_of_the_beginning_is_asked_for_once() -> None:
     trails = Trails()
     trails.note("j", told(5, APPLIED))
-    assert trails.lacks_after("j") == 0
+    assert trails.lacks_after("j", 5) == 0
     trails.fill("j", (change(4), change(5)))  # the worker has no more of it either
-    assert trails.lacks_after("j") == 5
+    assert trails.lacks_after("j", 5) == 5
 
 
 def test_what_has_happened_since_is_news_and_what_is_learned_for_the_first_time_is_not() -> None:
@@ -120,13 +120,41 @@ def test_what_has_happened_since_is_news_and_what_is_learned_for_the_first_time_
     assert trails.fill("j", news) == []
 
 
+def test_a_worker_that_gives_its_numbers_again_is_believed() -> None:
+    """It has lost its directory; what the job had become under these numbers before is no part of its history now."""
+    later, kept = AT + timedelta(days=1), Kept()
+    for by_push in (True, False):
+        trails = Trails()
+        trails.restore(kept, lambda _job: True)
+        trails.fill("j", (change(1), change(2), change(3), change(4, REJECTED)))
+        assert trails.lacks_after("j", 3) == 4
+        assert trails.lacks_after("j", 1) == 0
+        if by_push:
+            noted = trails.note("j", told(2, at=later))
+            assert (noted.state, states(trails)) == (ACCEPTED, [(2, ACCEPTED), (1, APPLIED)])
+        else:
+            trails.fill("j", (change(1, at=later), change(2, ACCEPTED, at=later)))
+            assert states(trails) == [(2, ACCEPTED), (1, APPLIED)]
+        assert sorted(kept.changes["j"]) == [1, 2]
+        trails.forget("j")
+
+
+def test_what_is_told_while_a_worker_answers_is_not_lost() -> None:
+    trails = Trails()
+    trails.note("j", told(2, APPLIED, at=AT + timedelta(seconds=5)))  # its beginning was not heard of
+    trails.note("j", told(3, at=AT + timedelta(seconds=6)))  # behind what is about to be answered
+    trails.fill("j", (change(1), change(2)))
+    assert states(trails) == [(3, ACCEPTED), (2, APPLIED), (1, APPLIED)]
+    assert trails.page("j", 2)[1].at == AT
+
+
 def test_the_oldest_go_first_by_number() -> None:
     trails, kept = Trails(), Kept()
     trails.restore(kept, lambda _job: True)
     trails.fill("j", tuple(change(revision) for revision in range(1, MAX_CHANGES + 6)))
     assert [*kept.changes["j"]] == list(range(6, MAX_CHANGES + 6))
     assert len(trails.page("j", 2 * MAX_CHANGES)) == MAX_CHANGES
-    assert trails.lacks_after("j") == MAX_CHANGES + 5
+    assert trails.lacks_after("j", MAX_CHANGES + 5) == MAX_CHANGES + 5
     trails.fill("j", (change(1),))  # told again: it goes again
     assert [*kept.changes["j"]] == list(range(6, MAX_CHANGES + 6))
 

@@ -87,7 +87,8 @@ async def test_a_patch_is_a_change_that_everybody_who_watches_sees(
 ) -> None:
     watcher = await dial()
     await watcher.ask(type="subscribe", sub=1, stream="feed")
-    answer = await patch(http, {"threshold": 4, "gone": None}, params={"ttl_s": "60", "reset": ""})
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}  # which anybody can say
+    answer = await patch(http, {"threshold": 4, "gone": None}, params={"ttl_s": "60", "reset": ""}, headers=forwarded)
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
     assert answer.json() == {
         "job": "feed", "revision": 2, "values": {"threshold": 4, "gone": None}, "effect": "reset"

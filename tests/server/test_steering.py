@@ -290,6 +290,7 @@ async def test_a_worker_that_comes_back_is_asked_for_what_is_lacking(worker: Wor
     worker.changes[job].append(
         replace(worker.changes[job][1], revision=4, by="worker", origin="worker", state=RevisionState.ACCEPTED)
     )
+    worker.revisions[job] = 4
     await worker.dial()
     rejected = await watcher.until("parameters", revision=3)
     assert (rejected["state"], rejected["reason"]) == ("rejected", "it broke")

@@ -81,7 +81,7 @@ def _parameters(route: Route) -> list[Document]:
     in_query = [_parameter(name, _inline(schema, named)) for name, schema in properties.items()]
     in_header = [
         {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
-        for name, description in route.reads
+        for name, description, _ in route.reads
     ]
     return in_path + in_query + in_header
 
@@ -111,7 +111,10 @@ def _success(route: Route) -> Document:
 
 
 def _headers(route: Route) -> Document:
-    sent = {name: {"description": description, "schema": {"type": "string"}} for name, description in route.sends}
+    sent = {
+        name: {"description": description, "required": always, "schema": {"type": "string"}}
+        for name, description, always in route.sends
+    }
     return {"headers": sent} if sent else {}
 
 
