@@ -66,6 +66,10 @@ class Response(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def header(self, name: str) -> str:
+        """A header by name, in whatever case it came; empty where it did not."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
     def json(self) -> Any:
         """The body as JSON; raises `Broken` where it is none."""
         try:

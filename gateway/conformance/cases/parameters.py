@@ -111,7 +111,7 @@ async def rest_parameters(probe: Probe) -> None:
     check_equal("the status", found.status, 200)
     check_equal("what comes", found.json(), {key: socket[key] for key in ("job", "revision", "values", "schema")})
     tag = f'"{socket["revision"]}"'
-    check_equal("`ETag`", found.headers.get("ETag"), tag)
+    check_equal("`ETag`", found.header("ETag"), tag)
     check_equal("the status of what is known", (await probe.send("GET", path, {"If-None-Match": tag})).status, 304)
     merge = {"Content-Type": "application/merge-patch+json"}
     tries = {"If-Match": f'"{socket["revision"] + FAR}"'}, {"If-Match": tag}
@@ -135,8 +135,8 @@ async def rest_history(probe: Probe) -> None:
     check_equal("the lines of NDJSON", len(lines), len(socket))
     first = await probe.get(path, limit="1")
     check_equal("the first page", first.json()["changes"], socket[:1])
-    check_equal("whether there is a next page", 'rel="next"' in first.headers.get("Link", ""), len(socket) > 1)
+    check_equal("whether there is a next page", 'rel="next"' in first.header("Link"), len(socket) > 1)
     if len(socket) > 1:
-        link = first.headers["Link"].partition("<")[2].partition(">")[0]
+        link = first.header("Link").partition("<")[2].partition(">")[0]
         second = (await probe.send("GET", link)).json()
         check_equal("the second page", second["changes"], socket[1:2])
