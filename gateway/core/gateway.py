@@ -29,6 +29,7 @@ from gateway.core.tables import (
     GATEWAY,
     JOBS,
     SUBSCRIPTIONS,
+    gateway_row,
     job_event_row,
     job_row,
     parameters_row,
@@ -40,7 +41,7 @@ from gateway.protocol import frames
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.link import JobReport, stream_key
-from gateway.protocol.types import JobState, OutputInfo, OutputMode, ParametersInForce, StreamInfo
+from gateway.protocol.types import OutputInfo, OutputMode, ParametersInForce, StreamInfo
 
 Outcome = frames.Reply | RivuletError
 OnDone = Callable[[Outcome], None]
@@ -100,7 +101,8 @@ class Gateway:
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
         self.steering = Steering(self.table, self.jobs.placement, later)
-        self._pages: Pages | None = None
+        #: What comes from the disk; None where nothing is kept there.
+        self.pages: Pages | None = None
         self._authenticate = authenticate
         self._new_id = new_id
         self._epoch = new_id()
@@ -121,9 +123,9 @@ class Gateway:
             frames.Stop: self._on_stop,
             frames.GetJob: self._on_get_job,
             frames.ListJobs: self._on_list_jobs,
-            frames.GetParameters: self._on_get_parameters,
-            frames.SetParameters: self._on_set_parameters,
-            frames.Revert: self._on_revert,
+            frames.GetParameters: lambda _session, command, done: done(self.steering.get(command)),
+            frames.SetParameters: lambda session, command, done: self.steering.set(command, _changer(session), done),
+            frames.Revert: lambda session, command, done: self.steering.revert(command, _changer(session), done),
             frames.Fork: self._on_not_there,
             frames.Ping: self._on_ping,
         }
@@ -134,7 +136,7 @@ class Gateway:
         That is the jobs which had not ended, the changes of their parameters, and the history of their streams that the
         rules name.
         """
-        self._pages = Pages(storage.history)
+        self.pages = Pages(storage.history)
         self.hub.keep(self._archive_of)
         self.table.restore(storage.jobs)
         self.steering.trails.restore(storage.changes, lambda job: self.table.by_id(job) is not None)
@@ -180,11 +182,11 @@ class Gateway:
             worker.tick(now)
         self.jobs.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
-        if self._pages is not None:
-            self._pages.tick()
+        if self.pages is not None:
+            self.pages.tick()
         if self._subscriptions_stream.stream.subscribers:  # before the other, which would all seem to be behind on
             self._subscriptions_stream.append(subscription_rows(self.sessions.values(), at, self.name_of), at, now)
-        self._gateway_stream.append([self._gateway_row(at, now)], at, now)
+        self._gateway_stream.append([gateway_row(self, at, now - self._started_at)], at, now)
 
     def handle(self, session: Session, command: frames.ClientFrame, on_done: OnDone) -> None:
         """Do what a command asks for; `on_done` gets the reply, now or later. Raises `RivuletError` where it cannot."""
@@ -305,15 +307,6 @@ class Gateway:
     def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
         on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
 
-    def _on_get_parameters(self, _session: Session, command: frames.GetParameters, on_done: OnDone) -> None:
-        on_done(self.steering.get(command))
-
-    def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
-        self.steering.set(command, _changer(session), on_done)
-
-    def _on_revert(self, session: Session, command: frames.Revert, on_done: OnDone) -> None:
-        self.steering.revert(command, _changer(session), on_done)
-
     def _on_not_there(self, _session: Session, command: frames.Command, _on_done: OnDone) -> None:
         raise RivuletError(
             ErrorCode.NOT_IMPLEMENTED, f"`{frames.tag_of(type(command))}` is not delivered yet", "$.type"
@@ -329,14 +322,14 @@ class Gateway:
 
     def _archive_of(self, stream: Stream) -> Archive | None:
         name = self.name_of(stream)
-        if self._pages is None or not any(fnmatchcase(name, pattern) for pattern in self.rules.durable_streams):
+        if self.pages is None or not any(fnmatchcase(name, pattern) for pattern in self.rules.durable_streams):
             return None
-        return Archive(stream.name, self._pages)
+        return Archive(stream.name, self.pages)
 
     def _forget_history(self, of_job: Callable[[str], bool]) -> None:
-        if self._pages is None:
+        if self.pages is None:
             return
-        history = self._pages.history
+        history = self.pages.history
         for stream in history.streams():
             if of_job(stream.partition("/")[0]):
                 history.forget(stream)
@@ -357,22 +350,6 @@ class Gateway:
         for session in list(self.sessions.values()):
             if session.watches(job.id):
                 session.send(frame)
-
-    def _gateway_row(self, at: datetime, now: float) -> dict[str, Any]:
-        sessions = self.sessions.values()
-        return {
-            "at": at,
-            "uptime_seconds": round(now - self._started_at, 3),
-            "sessions": len(sessions),
-            "subscriptions": sum(len(session.subscriptions) for session in sessions),
-            "jobs_running": sum(1 for job in self.table if job.state is JobState.RUNNING),
-            "workers_ready": sum(1 for worker in self.workers if worker.ready),
-            "queued_bytes": sum(session.queued_bytes for session in sessions),
-            "retained_bytes": self.hub.retained_bytes,
-            "durable_dropped": self._pages.history.dropped if self._pages is not None else 0,
-            "loop_lag_ms": round(self.loop_lag_ms, 3),
-            **{name: getattr(self.counters, name) for name in self.counters.__slots__},
-        }
 
 
 def _principal(session: Session) -> Principal:

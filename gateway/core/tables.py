@@ -10,9 +10,10 @@ import pyarrow as pa
 from msgspec import UNSET
 
 from gateway.protocol.frames import Parameters
-from gateway.protocol.types import Change, JobInfo
+from gateway.protocol.types import Change, JobInfo, JobState
 
 if TYPE_CHECKING:
+    from gateway.core.gateway import Gateway
     from gateway.core.session import Session
     from gateway.core.stream import Stream
 
@@ -126,6 +127,24 @@ SUBSCRIPTIONS = pa.schema(
 )
 #: `$subscriptions` tells of so many at most, of those that are behind first.
 MAX_SUBSCRIPTION_ROWS = 1000
+
+
+def gateway_row(gateway: Gateway, at: object, uptime_seconds: float) -> dict[str, Any]:
+    """What the gateway says of itself, as a row of `$gateway`."""
+    sessions = gateway.sessions.values()
+    return {
+        "at": at,
+        "uptime_seconds": round(uptime_seconds, 3),
+        "sessions": len(sessions),
+        "subscriptions": sum(len(session.subscriptions) for session in sessions),
+        "jobs_running": sum(1 for job in gateway.table if job.state is JobState.RUNNING),
+        "workers_ready": sum(1 for worker in gateway.workers if worker.ready),
+        "queued_bytes": sum(session.queued_bytes for session in sessions),
+        "retained_bytes": gateway.hub.retained_bytes,
+        "durable_dropped": gateway.pages.history.dropped if gateway.pages is not None else 0,
+        "loop_lag_ms": round(gateway.loop_lag_ms, 3),
+        **{name: getattr(gateway.counters, name) for name in gateway.counters.__slots__},
+    }
 
 
 def job_row(info: JobInfo, at: object) -> dict[str, Any]:
