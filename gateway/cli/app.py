@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import admin, conformance, jobs, parameters, processes, tail
+from gateway.cli import admin, conformance, history, jobs, parameters, processes, tail
 from gateway.cli.exits import EXIT_CODES_HELP
 
 app = typer.Typer(
@@ -32,6 +32,8 @@ app.command(rich_help_panel=WORK)(jobs.stop)
 app.command(rich_help_panel=WORK)(tail.tail)
 app.command(rich_help_panel=WORK)(parameters.get)
 app.command("set", rich_help_panel=WORK)(parameters.set_)
+app.command(rich_help_panel=WORK)(history.history)
+app.command(rich_help_panel=WORK)(parameters.revert)
 app.command(rich_help_panel=CARE)(admin.doctor)
 app.command(rich_help_panel=CARE)(conformance.conformance)
 app.command(rich_help_panel=CARE)(admin.config)

@@ -1,4 +1,4 @@
-"""`rivulet get | set`."""
+"""`rivulet get | set | revert`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gateway.cli.options import GATEWAY, Gateway, JobArgument, Json, Token, with
 from gateway.cli.output import cell
 
 if TYPE_CHECKING:
-    from gateway.client import Client
-    from gateway.protocol.frames import ParametersReply
+    from gateway.client import Change, Client
+    from gateway.protocol.frames import ParametersAccepted, ParametersReply
 
 
 def get(
@@ -76,18 +76,26 @@ def allowed(schema: dict[str, Any]) -> str:
     return f"at most {cell(high)}{unit}" if low is None else f"{cell(low)} to {cell(high)}{unit}"
 
 
+IfRevision = Annotated[
+    int | None, typer.Option(metavar="REVISION", help="Only if the parameters are still at this revision.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")]
+Reset = Annotated[bool, typer.Option("--reset", help="Give up what the job has saved, and begin in a new epoch.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it takes effect.")]
+Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for that.")]
+
+
 def set_(
     job: JobArgument,
     values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="`NAME=null` brings a default back.")],
-    if_revision: Annotated[
-        int | None, typer.Option(metavar="REVISION", help="Only if the parameters are still at this revision.")
-    ] = None,
+    if_revision: IfRevision = None,
     ttl: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long it is to hold; then the old values come back.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it takes effect.")] = True,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for that.")] = 30.0,
+    dry_run: DryRun = False,
+    reset: Reset = False,
+    wait: Wait = True,
+    timeout: Timeout = 30.0,
     json: Json = False,
     gateway: Gateway = GATEWAY,
     token: Token = None,
@@ -101,29 +109,76 @@ def set_(
     rivulet set host_metrics threshold=2 --ttl 600
     rivulet set host_metrics threshold=2 --dry-run
     """
-    from gateway.cli.output import print_json, progress
     from gateway.cli.values import parse_values
 
-    async def work(client: Client) -> dict[str, Any]:
-        schema = (await client.get_parameters(job)).schema or None
-        patch = parse_values(values, schema)
-        if dry_run:
-            tried = await client.try_parameters(job, patch, if_revision=if_revision)
-            return {"job": tried.job, "revision": tried.revision, "effect": tried.effect, "changed": tried.changed}
-        change = await client.set_parameters(job, patch, if_revision=if_revision, ttl_seconds=ttl)
-        result = {"job": change.job, "revision": change.revision, "effect": change.effect, "values": change.values}
-        if not wait:
-            return result
-        progress(f"revision {change.revision} is accepted, waiting for the next micro-batch")
-        return {**result, "batch": (await change.applied(timeout)).batch}
+    async def patch(client: Client) -> dict[str, Any]:
+        return parse_values(values, (await client.get_parameters(job)).schema or None)
 
-    result = with_client(gateway, token, work)
+    async def work(client: Client) -> dict[str, Any]:
+        if dry_run:
+            return tried(await client.try_parameters(job, await patch(client), if_revision=if_revision, reset=reset))
+        change = await client.set_parameters(
+            job, await patch(client), if_revision=if_revision, ttl_seconds=ttl, reset=reset
+        )
+        return await made(change, timeout if wait else None)
+
+    show(with_client(gateway, token, work), json=json)
+
+
+def revert(
+    job: JobArgument,
+    revision: Annotated[int, typer.Argument(metavar="REVISION", help="As `rivulet history` lists it.")],
+    if_revision: IfRevision = None,
+    dry_run: DryRun = False,
+    reset: Reset = False,
+    wait: Wait = True,
+    timeout: Timeout = 30.0,
+    json: Json = False,
+    gateway: Gateway = GATEWAY,
+    token: Token = None,
+) -> None:
+    """Bring back the parameters of an earlier revision, as a new one, and wait until that takes effect.
+
+    \b
+    rivulet revert host_metrics 3
+    rivulet revert host_metrics 3 --dry-run
+    """
+
+    async def work(client: Client) -> dict[str, Any]:
+        if dry_run:
+            return tried(await client.try_revert(job, revision, if_revision=if_revision, reset=reset))
+        change = await client.revert(job, revision, if_revision=if_revision, reset=reset)
+        return await made(change, timeout if wait else None)
+
+    show(with_client(gateway, token, work), json=json)
+
+
+def tried(would: ParametersAccepted) -> dict[str, Any]:
+    """What a change would do."""
+    return {"job": would.job, "revision": would.revision, "effect": would.effect, "changed": would.changed or {}}
+
+
+async def made(change: Change, timeout: float | None) -> dict[str, Any]:  # noqa: ASYNC109 - as the option is called
+    """What a change has done; with `timeout` once that is so, with the batch. Raises as `change.applied` does."""
+    from gateway.cli.output import progress
+
+    result = {"job": change.job, "revision": change.revision, "effect": change.effect, "values": change.values}
+    if timeout is None:
+        return result
+    progress(f"revision {change.revision} is accepted, waiting for the next micro-batch")
+    return {**result, "batch": (await change.applied(timeout)).batch}
+
+
+def show(result: dict[str, Any], *, json: bool) -> None:
+    """What `tried` or `made` found."""
+    from gateway.cli.output import print_json
+
     if json:
         print_json(result)
-    elif dry_run:
+    elif "changed" in result:
         would = ", ".join(f"{name}={cell(value)}" for name, value in result["changed"].items()) or "nothing"
         print(f"would change {would}, effect: {result['effect']}")
-    elif wait:
+    elif "batch" in result:
         print(f"revision {result['revision']} applied at batch {result['batch']}")
     else:
         print(f"revision {result['revision']} accepted")

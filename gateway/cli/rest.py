@@ -32,20 +32,31 @@ class Rest:
 
 def get(gateway: str, token: str | None, path: str, kind: type[S]) -> S:
     """GET `path` and read the answer as `kind`. Raises `Unreachable`, or what the gateway refused with."""
+    body = fetch(gateway, token, path, "application/json")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as fault:
+        raise Unreachable(Address.parse(gateway), f"what answers there is no gateway ({fault})") from None
+
+
+def fetch(gateway: str, token: str | None, path: str, accept: str) -> bytes:
+    """GET `path` in the form `accept`. Raises `Unreachable`, or what the gateway refused with."""
     address = Address.parse(gateway)
+    shown = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(  # noqa: S310 - Address lets only http and https through
-        address.http + path, headers={"Authorization": f"Bearer {token}"} if token else {}
+        address.http + path, headers={"Accept": accept, **shown}
     )
     handlers = [urllib.request.ProxyHandler({})] if address.loopback else []
     opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            return msgspec.json.decode(response.read(), type=kind)
+            body: bytes = response.read()
+            return body
     except urllib.error.HTTPError as refused:
         raise _problem(address, refused) from None
     except urllib.error.URLError as fault:
         raise Unreachable(address, str(getattr(fault.reason, "strerror", None) or fault.reason)) from None
-    except (OSError, msgspec.DecodeError) as fault:
+    except OSError as fault:
         raise Unreachable(address, f"what answers there is no gateway ({fault})") from None
 
 

@@ -57,7 +57,7 @@ class Watch(Feed):
     def outcome(self, accepted: ParametersAccepted) -> asyncio.Future[Outcome]:
         """What became, or will become, of a revision."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        if isinstance(accepted.batch, int):
+        if isinstance(accepted.batch, int) and accepted.state != RevisionState.REVERTED:
             future.set_result(Applied(accepted.revision, accepted.batch))
         elif accepted.revision in self._outcomes:
             future.set_result(self._outcomes[accepted.revision])
@@ -120,13 +120,19 @@ def _unknown(why: str) -> RivuletError:
 
 
 class Change:
-    """A change of a job's parameters that the gateway has accepted."""
+    """A change of a job's parameters that the gateway has accepted.
+
+    Where it was waited for, `state` is what became of it, with `batch` where it was applied, and `reason` where not.
+    """
 
     def __init__(self, accepted: ParametersAccepted, outcome: asyncio.Future[Outcome]) -> None:
         self.job = accepted.job
         self.revision: int = accepted.revision
         self.values: Values = accepted.values
         self.effect: Effect = accepted.effect
+        self.state = RevisionState(accepted.state or RevisionState.ACCEPTED)
+        self.batch: int | None = accepted.batch if isinstance(accepted.batch, int) else None
+        self.reason: str | None = accepted.reason or None
         self._outcome = outcome
 
     async def applied(self, timeout: float | None = 30.0) -> Applied:  # noqa: ASYNC109 - the one obvious name for it

@@ -16,6 +16,7 @@ from gateway.client.connection import Connection, ConnectionState
 from gateway.client.options import FormatName, Options, OverflowName, changes, check_since
 from gateway.client.subscription import Subscription
 from gateway.protocol import frames
+from gateway.protocol.types import Change as RecordedChange
 from gateway.protocol.types import Condition, FunctionKind, JobInfo, JobState, Since, StopMode
 
 #: Jobs whose events stay subscribed to after their changes are settled, so that the next change need not ask again.
@@ -25,6 +26,10 @@ START_TIMEOUT_SECONDS = 130.0
 STOP_TIMEOUT_SECONDS = 60.0
 
 R = TypeVar("R", bound=frames.Reply)
+
+
+def _wait(seconds: float | None) -> dict[str, Any]:
+    return {} if seconds is None else {"wait": "applied", "wait_s": seconds}
 
 
 def _ignore(*_: object) -> None:
@@ -193,12 +198,19 @@ class Client:
         *,
         if_revision: int | None = None,
         ttl_seconds: float | None = None,
+        reset: bool = False,
+        wait_applied: float | None = None,
     ) -> Change:
         """Change parameters of a running job; returns when the change is accepted. `await change.applied()` after that.
 
         `values` holds what is to change; None brings a parameter's default back. With `if_revision` it is refused
         (`REVISION_CONFLICT`) where the parameters are not at that revision any more. After `ttl_seconds` the old values
-        come back by themselves.
+        come back by themselves. With `reset` the job begins from a new checkpoint; without, a change that needs that is
+        refused (`RESET_REQUIRED`).
+
+        With `wait_applied` it returns when the change is applied, or that is settled otherwise, at the latest after so
+        many seconds: `change.state`, `batch` and `reason` say what became of it. Raises `CHANGE_REJECTED` with what the
+        job failed with where the change was taken back.
         """
 
         def command(command_id: int) -> frames.SetParameters:
@@ -208,18 +220,45 @@ class Client:
                 values=dict(values),
                 if_revision=UNSET if if_revision is None else if_revision,
                 ttl_s=UNSET if ttl_seconds is None else ttl_seconds,
+                reset=reset,
+                **_wait(wait_applied),
             )
 
-        watch = await self._watch(job)
-        watch.asking += 1
-        try:
-            accepted = await self._ask(command, frames.ParametersAccepted)
-            return Change(accepted, watch.outcome(accepted))
-        finally:
-            watch.asking -= 1
+        return await self._change(job, command, wait_applied)
+
+    async def revert(
+        self,
+        job: str,
+        revision: int,
+        *,
+        if_revision: int | None = None,
+        reset: bool = False,
+        wait_applied: float | None = None,
+    ) -> Change:
+        """Bring back the values of an earlier revision, as a new one; otherwise like `set_parameters`."""
+
+        def command(command_id: int) -> frames.Revert:
+            return frames.Revert(
+                id=command_id,
+                job=job,
+                revision=revision,
+                if_revision=UNSET if if_revision is None else if_revision,
+                reset=reset,
+                **_wait(wait_applied),
+            )
+
+        return await self._change(job, command, wait_applied)
+
+    async def history(self, job: str, limit: int = 100) -> tuple[RecordedChange, ...]:
+        """The newest changes of a job's parameters, newest first: who, when, from where, what, and what came of it."""
+
+        def command(command_id: int) -> frames.GetParameters:
+            return frames.GetParameters(id=command_id, job=job, schema=False, history=limit)
+
+        return (await self._ask(command, frames.ParametersReply)).history or ()
 
     async def try_parameters(
-        self, job: str, values: Mapping[str, Any], *, if_revision: int | None = None
+        self, job: str, values: Mapping[str, Any], *, if_revision: int | None = None, reset: bool = False
     ) -> frames.ParametersAccepted:
         """What `set_parameters` would make of a change, which is not made: its `values`, `changed` and `effect`."""
 
@@ -230,6 +269,24 @@ class Client:
                 values=dict(values),
                 if_revision=UNSET if if_revision is None else if_revision,
                 dry_run=True,
+                reset=reset,
+            )
+
+        return await self._ask(command, frames.ParametersAccepted)
+
+    async def try_revert(
+        self, job: str, revision: int, *, if_revision: int | None = None, reset: bool = False
+    ) -> frames.ParametersAccepted:
+        """What `revert` would make of it, which is not made: its `values`, `changed` and `effect`."""
+
+        def command(command_id: int) -> frames.Revert:
+            return frames.Revert(
+                id=command_id,
+                job=job,
+                revision=revision,
+                if_revision=UNSET if if_revision is None else if_revision,
+                dry_run=True,
+                reset=reset,
             )
 
         return await self._ask(command, frames.ParametersAccepted)
@@ -247,6 +304,21 @@ class Client:
         self, make: Callable[[int], frames.Command], reply: type[R], timeout_seconds: float | None = None
     ) -> R:
         return await self._connection.ask(make, reply, timeout_seconds or self._reply_timeout_seconds)
+
+    async def _change(
+        self,
+        job: str,
+        command: Callable[[int], frames.SetParameters | frames.Revert],
+        wait_seconds: float | None,
+    ) -> Change:
+        watch = await self._watch(job)
+        watch.asking += 1
+        try:
+            timeout_seconds = self._reply_timeout_seconds + (wait_seconds or 0)
+            accepted = await self._ask(command, frames.ParametersAccepted, timeout_seconds)
+            return Change(accepted, watch.outcome(accepted))
+        finally:
+            watch.asking -= 1
 
     async def _watch(self, job: str) -> Watch:
         """The job's events, subscribed to before the change is sent, so that none is missed."""

@@ -66,6 +66,10 @@ class Response(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def header(self, name: str) -> str:
+        """A header by name, in whatever case it came; empty where it did not."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
     def json(self) -> Any:
         """The body as JSON; raises `Broken` where it is none."""
         try:
@@ -148,13 +152,19 @@ class Probe:
         """GET a route."""
         return await asyncio.to_thread(self._get, path, accept, query)
 
-    def route(self, path: str) -> str:
-        """A route with a `{stream}` in it, for this stream. Raises `NotApplicable` where the gateway has none such."""
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None, **query: str
+    ) -> Response:
+        """Ask a route by any method."""
+        return await asyncio.to_thread(self._send, method, path, headers or {}, query, body)
+
+    def route(self, path: str, job: str = "") -> str:
+        """A route with a `{stream}` or `{job}` in it, for these. Raises `NotApplicable` where there is none."""
         found = [each for each in self.target.routes if each.startswith(path.partition("{")[0])]
         tail = path.rpartition("}")[2]
         if not [each for each in found if each.endswith(tail)]:
             raise NotApplicable(f"the gateway has no route {path}")
-        return path.replace("{stream}", quote(self.target.stream, safe="/"))
+        return path.replace("{stream}", quote(self.target.stream, safe="/")).replace("{job}", quote(job, safe=""))
 
     @contextmanager
     def stream_of_lines(self, path: str, headers: Mapping[str, str], **query: str) -> Iterator[Any]:
@@ -163,21 +173,36 @@ class Probe:
             yield response
 
     def _get(self, path: str, accept: str, query: Mapping[str, str]) -> Response:
+        return self._send("GET", path, {"Accept": accept}, query, None)
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None
+    ) -> Response:
         try:
-            with self._open(path, {"Accept": accept}, query) as response:
+            with self._open(path, headers, query, method, body) as response:
                 found = Response(response.status, dict(response.headers.items()), response.read())
         except urllib.error.HTTPError as refused:
             found = Response(refused.code, dict(refused.headers.items()), refused.read())
         except (urllib.error.URLError, OSError) as fault:
             raise Unreachable(f"no gateway answers at {self.target.base}: {getattr(fault, 'reason', fault)}") from None
-        self.trace.add(0, "<-", f"[GET {path} {accept}: {found.status}] {found.body[:200]!r}")
+        shown = headers.get("Accept", "")
+        self.trace.add(0, "<-", f"[{method} {path} {shown}: {found.status}] {found.body[:200]!r}")
         return found
 
-    def _open(self, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Any:
+    def _open(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        method: str = "GET",
+        body: bytes | None = None,
+    ) -> Any:
         token = self.target.token
         shown = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"{self.target.base}{path}" + (f"?{urlencode(query)}" if query else "")
-        request = urllib.request.Request(url, headers={**headers, **shown})  # noqa: S310 - the address that was named
+        request = urllib.request.Request(  # noqa: S310 - the address that was named
+            url, body, {**headers, **shown}, method=method
+        )
         handlers = [urllib.request.ProxyHandler({})] if self.target.loopback else []
         return urllib.request.build_opener(*handlers).open(request, timeout=self.target.patience_seconds)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from gateway.protocol.types import FunctionKind
+from gateway.protocol.types import Change, FunctionKind
 
 
 class Stored(NamedTuple):
@@ -76,7 +76,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway needs to start a job again, or to know it when its worker comes back.
 
     Its numbers, parameters and checkpoint are in its worker's directory. `values` are what it is started with where
-    that directory is gone; `worker` is the one that ran it last, and may still run it.
+    that directory is gone, `revision` what they are at; `worker` is the one that ran it last, and may still run it.
     """
 
     id: str
@@ -92,6 +92,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     external_id: str | None = None
     worker: str | None = None
     restarts: int = 0
+    revision: int = 0
 
 
 class JobStore(Protocol):
@@ -107,6 +108,22 @@ class JobStore(Protocol):
         """All jobs kept, the oldest first."""
 
 
+class ChangeStore(Protocol):
+    """The changes of jobs' parameters, by revision. Called on the gateway's one thread."""
+
+    def put(self, job: str, change: Change) -> None:
+        """Keep a change, or what has become of it, soon."""
+
+    def drop(self, job: str, revision: int) -> None:
+        """Keep one change no longer. Nothing happens for one not kept."""
+
+    def forget(self, job: str) -> None:
+        """Drop all changes of a job."""
+
+    def load(self) -> dict[str, tuple[Change, ...]]:
+        """All that is kept: the changes by job, the oldest first."""
+
+
 class Storage(Protocol):
     """All that must last."""
 
@@ -117,6 +134,10 @@ class Storage(Protocol):
     @property
     def history(self) -> DurableHistory:
         """The publications of the streams that are kept."""
+
+    @property
+    def changes(self) -> ChangeStore:
+        """The changes of jobs' parameters."""
 
     @property
     def fault(self) -> str | None:

@@ -54,12 +54,17 @@ def ndjson_form(publication: Publication) -> Iterator[bytes]:
 
 
 def csv_form(publication: Publication) -> Iterator[bytes]:
+    """The rows as `csv_table` has them."""
+    return csv_table(publication.table)
+
+
+def csv_table(table: pa.Table) -> Iterator[bytes]:
     """RFC 4180: a line of names, then one for each row, cells as in JSON.
 
     Null, NaN and infinity are an empty cell, empty text is `""`, what is neither text nor number is JSON. Cells are not
     changed for the sake of spreadsheets, so text that begins with `=` is a formula to one that is told to open it.
     """
-    for number, piece in enumerate(pieces(publication.table)):
+    for number, piece in enumerate(pieces(table)):
         if piece.num_columns:
             cells = pa.Table.from_arrays([_cells(column) for column in piece.columns], names=piece.column_names)
             out = io.BytesIO()

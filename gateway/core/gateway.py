@@ -21,6 +21,7 @@ from gateway.core.pages import Pages
 from gateway.core.pipeline import Later
 from gateway.core.principal import Principal
 from gateway.core.session import Session, SessionRules, Wire
+from gateway.core.steering import Changer, Steering
 from gateway.core.stream import Retention, Stream
 from gateway.core.subscribing import Subscribing
 from gateway.core.tables import (
@@ -28,6 +29,7 @@ from gateway.core.tables import (
     GATEWAY,
     JOBS,
     SUBSCRIPTIONS,
+    gateway_row,
     job_event_row,
     job_row,
     parameters_row,
@@ -38,8 +40,8 @@ from gateway.core.workers import Worker, Workers
 from gateway.protocol import frames
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.link import stream_key
-from gateway.protocol.types import JobState, OutputInfo, OutputMode, ParametersInForce, StreamInfo
+from gateway.protocol.link import JobReport, stream_key
+from gateway.protocol.types import OutputInfo, OutputMode, ParametersInForce, StreamInfo
 
 Outcome = frames.Reply | RivuletError
 OnDone = Callable[[Outcome], None]
@@ -98,7 +100,9 @@ class Gateway:
         self.workers = Workers()
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
-        self._pages: Pages | None = None
+        self.steering = Steering(self.table, self.jobs.placement, later)
+        #: What comes from the disk; None where nothing is kept there.
+        self.pages: Pages | None = None
         self._authenticate = authenticate
         self._new_id = new_id
         self._epoch = new_id()
@@ -119,9 +123,9 @@ class Gateway:
             frames.Stop: self._on_stop,
             frames.GetJob: self._on_get_job,
             frames.ListJobs: self._on_list_jobs,
-            frames.GetParameters: self._on_get_parameters,
-            frames.SetParameters: self._on_set_parameters,
-            frames.Revert: self._on_not_there,
+            frames.GetParameters: lambda _session, command, done: done(self.steering.get(command)),
+            frames.SetParameters: lambda session, command, done: self.steering.set(command, _changer(session), done),
+            frames.Revert: lambda session, command, done: self.steering.revert(command, _changer(session), done),
             frames.Fork: self._on_not_there,
             frames.Ping: self._on_ping,
         }
@@ -129,22 +133,24 @@ class Gateway:
     def restore(self, storage: Storage) -> None:
         """Go on with what has outlasted an earlier gateway, and have it outlast this one; what is of no use is dropped.
 
-        That is the jobs which had not ended, and the history of their streams that the rules name.
+        That is the jobs which had not ended, the changes of their parameters, and the history of their streams that the
+        rules name.
         """
-        self._pages = Pages(storage.history)
+        self.pages = Pages(storage.history)
         self.hub.keep(self._archive_of)
         self.table.restore(storage.jobs)
+        self.steering.trails.restore(storage.changes, lambda job: self.table.by_id(job) is not None)
         self._forget_history(lambda job: self.table.by_id(job) is None)
 
     # ---- sessions ----
 
-    def connect(self, principal: Principal | None, wire: Wire, *, welcome: bool = True) -> Session:
-        """A connection was opened; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
+    def connect(self, principal: Principal | None, wire: Wire, *, welcome: bool = True, origin: str = "") -> Session:
+        """A connection was opened, from `origin`; raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
         if len(self.sessions) >= self.rules.max_sessions:
             raise RivuletError(
                 ErrorCode.LIMIT_EXCEEDED, f"this gateway serves {self.rules.max_sessions} sockets at most"
             )
-        session = Session(self._new_id(), self, self.rules.session, wire, self.clock())
+        session = Session(self._new_id(), self, self.rules.session, wire, self.clock(), origin)
         self.sessions[session.id] = session
         if principal is not None:
             session.authenticate(principal, welcome=welcome)
@@ -157,6 +163,7 @@ class Gateway:
         if session.close_code is CloseCode.TOO_SLOW:
             self.counters.evicted_sockets += 1
         session.closed()
+        self.steering.waits.forget(session)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell everybody that the gateway goes away, and when to come back: so many at a time, not all at once."""
@@ -175,11 +182,11 @@ class Gateway:
             worker.tick(now)
         self.jobs.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
-        if self._pages is not None:
-            self._pages.tick()
+        if self.pages is not None:
+            self.pages.tick()
         if self._subscriptions_stream.stream.subscribers:  # before the other, which would all seem to be behind on
             self._subscriptions_stream.append(subscription_rows(self.sessions.values(), at, self.name_of), at, now)
-        self._gateway_stream.append([self._gateway_row(at, now)], at, now)
+        self._gateway_stream.append([gateway_row(self, at, now - self._started_at)], at, now)
 
     def handle(self, session: Session, command: frames.ClientFrame, on_done: OnDone) -> None:
         """Do what a command asks for; `on_done` gets the reply, now or later. Raises `RivuletError` where it cannot."""
@@ -239,15 +246,22 @@ class Gateway:
         self._jobs_stream.append([job_row(info, at)], at, now)
         self._events_of(job).append([job_event_row(info, at)], at, now, job.revision)
         self._push(job, frames.Job(job=info))
+        if job.final:
+            self.steering.waits.ended(job)
 
     def parameters_changed(self, job: Job, change: frames.Parameters) -> None:
         """Push it to those who watch, and note it in the job's `$events`."""
         self._events_of(job).append([parameters_row(change)], self.wall(), self.clock(), change.revision)
         self._push(job, change)
 
+    def job_reported(self, job: Job, worker: Worker, report: JobReport) -> None:
+        """See what has become of its parameters meanwhile."""
+        self.steering.reported(job, worker, report)
+
     def job_forgotten(self, job: Job) -> None:
         """Its streams are gone with it, and what was kept of them."""
         self._events.pop(job.id, None)
+        self.steering.trails.forget(job.id)
         self._forget_history(lambda each: each == job.id)
 
     # ---- commands ----
@@ -293,13 +307,6 @@ class Gateway:
     def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
         on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
 
-    def _on_get_parameters(self, _session: Session, command: frames.GetParameters, on_done: OnDone) -> None:
-        job = self.table.find(command.job)
-        on_done(frames.ParametersReply(id=1, job=job.name, revision=job.revision, values=job.values, schema=job.schema))
-
-    def _on_set_parameters(self, session: Session, command: frames.SetParameters, on_done: OnDone) -> None:
-        self.jobs.set_parameters(command, _principal(session), on_done)
-
     def _on_not_there(self, _session: Session, command: frames.Command, _on_done: OnDone) -> None:
         raise RivuletError(
             ErrorCode.NOT_IMPLEMENTED, f"`{frames.tag_of(type(command))}` is not delivered yet", "$.type"
@@ -315,14 +322,14 @@ class Gateway:
 
     def _archive_of(self, stream: Stream) -> Archive | None:
         name = self.name_of(stream)
-        if self._pages is None or not any(fnmatchcase(name, pattern) for pattern in self.rules.durable_streams):
+        if self.pages is None or not any(fnmatchcase(name, pattern) for pattern in self.rules.durable_streams):
             return None
-        return Archive(stream.name, self._pages)
+        return Archive(stream.name, self.pages)
 
     def _forget_history(self, of_job: Callable[[str], bool]) -> None:
-        if self._pages is None:
+        if self.pages is None:
             return
-        history = self._pages.history
+        history = self.pages.history
         for stream in history.streams():
             if of_job(stream.partition("/")[0]):
                 history.forget(stream)
@@ -344,26 +351,14 @@ class Gateway:
             if session.watches(job.id):
                 session.send(frame)
 
-    def _gateway_row(self, at: datetime, now: float) -> dict[str, Any]:
-        sessions = self.sessions.values()
-        return {
-            "at": at,
-            "uptime_seconds": round(now - self._started_at, 3),
-            "sessions": len(sessions),
-            "subscriptions": sum(len(session.subscriptions) for session in sessions),
-            "jobs_running": sum(1 for job in self.table if job.state is JobState.RUNNING),
-            "workers_ready": sum(1 for worker in self.workers if worker.ready),
-            "queued_bytes": sum(session.queued_bytes for session in sessions),
-            "retained_bytes": self.hub.retained_bytes,
-            "durable_dropped": self._pages.history.dropped if self._pages is not None else 0,
-            "loop_lag_ms": round(self.loop_lag_ms, 3),
-            **{name: getattr(self.counters, name) for name in self.counters.__slots__},
-        }
-
 
 def _principal(session: Session) -> Principal:
     assert session.principal is not None, "a command that needs a right was handled without a principal"
     return session.principal
+
+
+def _changer(session: Session) -> Changer:
+    return Changer(_principal(session).name, session.origin, session, lambda: session.machine.final)
 
 
 def _as_reply(on_done: OnDone) -> Callable[[Any], None]:

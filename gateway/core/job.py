@@ -86,6 +86,7 @@ class Job:
         job.started_at = record.started_at
         job.worker = record.worker
         job.restarts = record.restarts
+        job.revision = record.revision
         job.accepted = True
         job.reason = "the gateway was started again"
         return job
@@ -106,6 +107,7 @@ class Job:
             external_id=self.external_id,
             worker=self.worker,
             restarts=self.restarts,
+            revision=self.revision,
         )
 
     @property
@@ -141,7 +143,9 @@ class Job:
 
     def note(self, change: Parameters) -> None:
         """Take note of a change that the worker tells of."""
-        if change.state == "accepted" and change.revision > self.revision:
+        if isinstance(change.in_force, ParametersInForce):
+            self.revision, self.values = change.in_force.revision, change.in_force.values
+        elif change.state == "accepted" and change.revision > self.revision:
             self.revision, self.values = change.revision, change.values
         elif change.state == "applied" and change.revision > self.applied_revision and isinstance(change.batch, int):
             self.applied_revision, self.applied_batch = change.revision, change.batch

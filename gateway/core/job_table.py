@@ -12,11 +12,11 @@ from msgspec import UNSET, Struct
 from gateway.core.durable import JobStore
 from gateway.core.hub import Hub
 from gateway.core.job import OWN_OUTPUTS, Job
-from gateway.core.workers import Workers
+from gateway.core.workers import Worker, Workers
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import ListJobs, Parameters
-from gateway.protocol.link import stream_key
+from gateway.protocol.link import JobReport, stream_key
 from gateway.protocol.rest import JobQuery
 from gateway.protocol.types import JobInfo, JobState
 
@@ -40,6 +40,9 @@ class Watch(Protocol):
 
     def parameters_changed(self, job: Job, change: Parameters) -> None:
         """A job's parameters have entered another state."""
+
+    def job_reported(self, job: Job, worker: Worker, report: JobReport) -> None:
+        """A worker has said how a job of its own stands."""
 
     def job_forgotten(self, job: Job) -> None:
         """A job is not in the table any more."""

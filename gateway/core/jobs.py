@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from msgspec import UNSET
-
 from gateway.core.job import Job
 from gateway.core.job_table import JobTable, near_miss
 from gateway.core.placement import ENDING_EVENTS, OnJob, Placement
@@ -14,9 +12,9 @@ from gateway.core.principal import Principal
 from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Parameters, ParametersAccepted, Run, SetParameters, Stop
-from gateway.protocol.link import Done, JobChanged, ParametersChanged, SetJobParameters
-from gateway.protocol.types import Effect, JobInfo, JobState
+from gateway.protocol.frames import Run, Stop
+from gateway.protocol.link import JobChanged
+from gateway.protocol.types import JobInfo, JobState
 
 _EVENTS = {
     JobState.STARTING: "restart",
@@ -27,7 +25,7 @@ _EVENTS = {
 
 
 class Jobs:
-    """The commands `run`, `stop` and `set_parameters`, and the link's `job_changed` and `parameters_changed`."""
+    """The commands `run` and `stop`, and the link's `job_changed`."""
 
     def __init__(self, table: JobTable, new_id: Callable[[], str]) -> None:
         self.table = table
@@ -80,47 +78,6 @@ class Jobs:
             return
         self.placement.stop(job, command.mode, on_done)
 
-    def set_parameters(
-        self, command: SetParameters, principal: Principal, on_done: Callable[[ParametersAccepted | RivuletError], None]
-    ) -> None:
-        """Have the job's worker check, number and journal the change; `on_done` gets what it became."""
-        table = self.table
-        job = table.find(command.job)
-        if job.final:
-            raise RivuletError(ErrorCode.CONFLICT, f"job {job.name!r} has ended ({job.state})", "$.job")
-
-        def answered(reply: Done | RivuletError) -> None:
-            if isinstance(reply, RivuletError):
-                on_done(reply)
-                return
-            revision = reply.revision or job.revision
-            on_done(
-                ParametersAccepted(
-                    id=1,
-                    job=job.name,
-                    revision=revision,
-                    values=reply.values if isinstance(reply.values, dict) else job.values,
-                    effect=reply.effect or Effect.LIVE,
-                    batch=job.applied_batch if revision == job.applied_revision and not command.dry_run else UNSET,
-                    changed=reply.changed,
-                    expires_at=reply.expires_at,
-                )
-            )
-
-        self.placement.worker_of(job).request(
-            lambda number: SetJobParameters(
-                request=number,
-                job=job.id,
-                values=command.values,
-                by=principal.name,
-                if_revision=command.if_revision,
-                dry_run=command.dry_run,
-                ttl_s=command.ttl_s,
-            ),
-            table.clock() + table.rules.request_timeout_seconds,
-            answered,
-        )
-
     # ---- what workers tell ----
 
     def job_changed(self, worker: Worker, change: JobChanged) -> None:
@@ -135,29 +92,6 @@ class Jobs:
             self.table.advance(job, event, change.reason, change.at)
         elif not job.final and change.state != job.state:
             self.table.watch.warn("job_change_ignored", job=job.name, state=job.state, change=change.state)
-
-    def parameters_changed(self, worker: Worker, change: ParametersChanged) -> None:
-        """A job's parameters have entered another state."""
-        job = self.table.by_id(change.job)
-        if job is None:
-            self.table.watch.warn("job_unknown", job=change.job, worker=worker.name, revision=change.revision)
-            return
-        self.table.tell_parameters(
-            job,
-            Parameters(
-                job=job.name,
-                revision=change.revision,
-                values=change.values,
-                changed=change.changed,
-                state=change.state,
-                effect=change.effect,
-                by=change.by,
-                at=change.at,
-                batch=change.batch,
-                reason=change.reason,
-                expires_at=change.expires_at,
-            ),
-        )
 
     def tick(self, now: float) -> None:
         """Give up on what has waited too long, and forget what ended long ago."""

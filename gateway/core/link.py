@@ -52,7 +52,7 @@ class Link:
         elif isinstance(frame, JobChanged):
             self._gateway.jobs.job_changed(worker, frame)
         elif isinstance(frame, ParametersChanged):
-            self._gateway.jobs.parameters_changed(worker, frame)
+            self._gateway.steering.changed(worker, frame)
 
     def receive_binary(self, data: bytes) -> None:
         """Take a publication, and acknowledge it in time; raises `LinkError` for what is none."""

@@ -9,10 +9,9 @@ from gateway.core.job_table import JobTable
 from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Parameters
 from gateway.protocol.link import Done, JobReport, StartJob, StopJob, StreamReport, stream_key
 from gateway.protocol.states import JOB, is_final
-from gateway.protocol.types import Effect, Fault, FunctionKind, JobInfo, JobState, Position, RevisionState, StopMode
+from gateway.protocol.types import Fault, FunctionKind, JobInfo, JobState, Position, StopMode
 
 OnJob = Callable[[JobInfo | RivuletError], None]
 #: What has happened to a job that its worker reports in a final state.
@@ -100,16 +99,17 @@ class Placement:
                 positions=self._positions(job),
             ),
             self._table.clock() + self._table.rules.start_timeout_seconds,
-            lambda reply: self._placed(job, reply),
+            lambda reply: self._placed(job, worker, reply),
         )
 
-    def _placed(self, job: Job, reply: Done | RivuletError) -> None:
+    def _placed(self, job: Job, worker: Worker, reply: Done | RivuletError) -> None:
         if isinstance(reply, Done):
             if reply.job is not None:
                 state = job.state
                 self._take(job, reply.job)
                 if job.state is state:
                     self._table.watch.job_changed(job)
+                self._table.watch.job_reported(job, worker, reply.job)
             self._settled(job, job.info())
         elif reply.code is ErrorCode.UNAVAILABLE:
             return  # the link was lost meanwhile: `worker_lost` has put the job back
@@ -164,26 +164,8 @@ class Placement:
         ended = ENDING_EVENTS.get(report.state)
         if ended is not None and job.machine.can(ended):
             self._table.advance(job, ended, report.reason)
-        if report.applied_revision > job.applied_revision and report.applied_batch >= 0:
-            self._catch_up_applied(job, report)
+        self._table.watch.job_reported(job, worker, report)
         self._settled(job, job.info())
-
-    def _catch_up_applied(self, job: Job, report: JobReport) -> None:
-        """Tell of a change that was applied while nobody could be told."""
-        self._table.tell_parameters(
-            job,
-            Parameters(
-                job=job.name,
-                revision=report.applied_revision,
-                values=report.values,
-                changed={},
-                state=RevisionState.APPLIED,
-                effect=Effect.LIVE,
-                by=job.principal,
-                at=self._table.wall(),
-                batch=report.applied_batch,
-            ),
-        )
 
     def _take(self, job: Job, report: JobReport) -> None:
         job.take(report)

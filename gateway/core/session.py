@@ -85,6 +85,7 @@ class Session:
         "encoding",
         "id",
         "machine",
+        "origin",
         "principal",
         "rules",
         "subscriptions",
@@ -92,8 +93,12 @@ class Session:
         "write",
     )
 
-    def __init__(self, session_id: str, gateway: Gateway, rules: SessionRules, wire: Wire, now: float) -> None:
+    def __init__(
+        self, session_id: str, gateway: Gateway, rules: SessionRules, wire: Wire, now: float, origin: str = ""
+    ) -> None:
         self.id = session_id
+        #: From where it was opened, for the history of what it changes.
+        self.origin = origin
         self.rules = rules
         self.wire = wire
         self.encoding = wire.encoding

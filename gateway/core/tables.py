@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
+from msgspec import UNSET
 
 from gateway.protocol.frames import Parameters
-from gateway.protocol.types import JobInfo
+from gateway.protocol.types import Change, JobInfo, JobState
 
 if TYPE_CHECKING:
+    from gateway.core.gateway import Gateway
     from gateway.core.session import Session
     from gateway.core.stream import Stream
 
@@ -48,7 +50,30 @@ EVENTS = pa.schema(
         ("revision", pa.int64()),
         ("batch", pa.int64()),
         ("by", pa.string()),
+        ("origin", pa.string()),
         ("effect", pa.string()),
+        ("restores", pa.int64()),
+        ("before", pa.string()),
+        ("changed", pa.string()),
+        ("values", pa.string()),
+    ]
+)
+
+#: The history of a job's parameters, for those who ask for a table.
+CHANGES = pa.schema(
+    [
+        ("revision", pa.int64()),
+        ("at", _TIME),
+        ("by", pa.string()),
+        ("origin", pa.string()),
+        ("effect", pa.string()),
+        ("state", pa.string()),
+        ("settled_at", _TIME),
+        ("batch", pa.int64()),
+        ("reason", pa.string()),
+        ("expires_at", _TIME),
+        ("restores", pa.int64()),
+        ("before", pa.string()),
         ("changed", pa.string()),
         ("values", pa.string()),
     ]
@@ -104,6 +129,24 @@ SUBSCRIPTIONS = pa.schema(
 MAX_SUBSCRIPTION_ROWS = 1000
 
 
+def gateway_row(gateway: Gateway, at: object, uptime_seconds: float) -> dict[str, Any]:
+    """What the gateway says of itself, as a row of `$gateway`."""
+    sessions = gateway.sessions.values()
+    return {
+        "at": at,
+        "uptime_seconds": round(uptime_seconds, 3),
+        "sessions": len(sessions),
+        "subscriptions": sum(len(session.subscriptions) for session in sessions),
+        "jobs_running": sum(1 for job in gateway.table if job.state is JobState.RUNNING),
+        "workers_ready": sum(1 for worker in gateway.workers if worker.ready),
+        "queued_bytes": sum(session.queued_bytes for session in sessions),
+        "retained_bytes": gateway.hub.retained_bytes,
+        "durable_dropped": gateway.pages.history.dropped if gateway.pages is not None else 0,
+        "loop_lag_ms": round(gateway.loop_lag_ms, 3),
+        **{name: getattr(gateway.counters, name) for name in gateway.counters.__slots__},
+    }
+
+
 def job_row(info: JobInfo, at: object) -> dict[str, Any]:
     """A job as a row of `$jobs`."""
     return {"at": at, **{name: getattr(info, name) for name in JOBS.names if name != "at"}}
@@ -131,9 +174,21 @@ def parameters_row(change: Parameters) -> dict[str, Any]:
         "revision": change.revision,
         "batch": change.batch if isinstance(change.batch, int) else None,
         "by": change.by,
+        "origin": change.origin or None,
         "effect": change.effect,
+        "restores": change.restores if isinstance(change.restores, int) else None,
+        "before": orjson.dumps(change.before).decode() if isinstance(change.before, dict) else None,
         "changed": orjson.dumps(change.changed).decode(),
         "values": orjson.dumps(change.values).decode(),
+    }
+
+
+def change_row(change: Change) -> dict[str, Any]:
+    """A change as a row of the history; values are JSON text."""
+    row = {name: getattr(change, name) for name in CHANGES.names}
+    return {
+        name: orjson.dumps(value).decode() if isinstance(value, dict) else None if value is UNSET else value
+        for name, value in row.items()
     }
 
 

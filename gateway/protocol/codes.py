@@ -46,6 +46,9 @@ class ErrorCode(Enum):
     NOT_ACCEPTABLE = ErrorRow(
         "It cannot be had in a form that was asked for", 406, "Ask, by `Accept`, for a form that `detail` lists."
     )
+    UNSUPPORTED_MEDIA_TYPE = ErrorRow(
+        "The body is not of a form that is taken here", 415, "Send it in the form that `detail` names, and say so."
+    )
     CONFLICT = ErrorRow(
         "The state of things does not allow it",
         409,

@@ -25,6 +25,16 @@ from gateway.protocol.reading import (
     Latest,
     LatestQuery,
 )
+from gateway.protocol.revising import (
+    MERGE_PATCH,
+    AcceptedChange,
+    ChangeList,
+    ChangeQuery,
+    HistoryQuery,
+    JobParameters,
+    RevertQuery,
+    RevertRequest,
+)
 from gateway.protocol.types import (
     ContextName,
     Fault,
@@ -122,26 +132,29 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
 
 
 class Header(NamedTuple):
-    """A header that a route reads or sends."""
+    """A header that a route reads or sends; `always` is False for one that is sent where there is reason to."""
 
     name: str
     description: str
+    always: bool = True
 
 
 class Route(NamedTuple):
     """One operation. `right` None means that nobody is asked who they are.
 
     `response` is what JSON is answered; `media_types` are the forms of an answer besides. Where there are neither, and
-    no document, it is 204. A `{name}` in `path` may have slashes. One that reads `If-None-Match` may answer 304.
+    no document, it is 204. `patch` says of what its body is a merge patch. A `{name}` in `path` may have slashes. One
+    that reads `If-None-Match` may answer 304; of one that reads `If-Match`, a `revision_conflict` is 412 (RFC 9110).
     """
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH"]
     path: str
     summary: str
     right: Right | None = None
     query: type[Struct] = NoQuery
     body: type[Struct] | None = None
+    patch: str | None = None
     response: type[Struct] | None = None
     document: str | None = None
     errors: tuple[ErrorCode, ...] = ()
@@ -154,6 +167,13 @@ class Route(NamedTuple):
         """The status of success."""
         return HTTPStatus.OK if self.response or self.document or self.media_types else HTTPStatus.NO_CONTENT
 
+    def status_of(self, code: ErrorCode) -> int:
+        """The status of an error."""
+        conditional = any(header.name == "If-Match" for header in self.reads)
+        if conditional and code is ErrorCode.REVISION_CONFLICT:
+            return HTTPStatus.PRECONDITION_FAILED
+        return code.value.http_status
+
     @property
     def all_errors(self) -> tuple[ErrorCode, ...]:
         """The route's own errors and those that any route like it can give, in the order of `ErrorCode`."""
@@ -164,6 +184,28 @@ class Route(NamedTuple):
 
 
 API = "/api/v1"
+_PARAMETERS: Final = f"{API}/jobs/{{job}}/parameters"
+_ETAG: Final = Header("ETag", "the revision")
+#: What a route reads, sends and refuses that changes parameters.
+_CHANGE_READS: Final = (
+    Header("If-Match", "the `ETag` of the parameters that are to be changed; 412 where they have changed meanwhile"),
+    Header("Prefer", "`wait=N` (RFC 7240): answer when the change is applied, at the latest after N seconds"),
+)
+_CHANGE_SENDS: Final = (
+    Header("ETag", "the revision, unless another one has taken its place", always=False),
+    Header("Preference-Applied", "`wait=N`, where that was asked for", always=False),
+)
+_CHANGE_ERRORS: Final = (
+    ErrorCode.INVALID_PARAMETERS,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.REVISION_CONFLICT,
+    ErrorCode.RESET_REQUIRED,
+    ErrorCode.CHANGE_REJECTED,
+    ErrorCode.LIMIT_EXCEEDED,
+    ErrorCode.UNAVAILABLE,
+    ErrorCode.TIMED_OUT,
+)
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route("get_liveness", "GET", "/livez", "Whether the process answers", response=Health),
@@ -177,6 +219,55 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(ErrorCode.UNAVAILABLE,),
     ),
     Route("list_jobs", "GET", f"{API}/jobs", "The jobs", Right.READ, query=JobQuery, response=JobList),
+    Route(
+        "get_parameters",
+        "GET",
+        _PARAMETERS,
+        "A job's parameters in force, and their JSON Schema",
+        Right.READ,
+        response=JobParameters,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.UNAVAILABLE),
+        reads=(Header("If-None-Match", "the `ETag` of what is there already"),),
+        sends=(_ETAG, Header("Accept-Patch", f"`{MERGE_PATCH}`")),
+    ),
+    Route(
+        "set_parameters",
+        "PATCH",
+        _PARAMETERS,
+        "Change parameters of a running job; null brings a default back",
+        Right.CONTROL,
+        query=ChangeQuery,
+        patch="the parameters' values by name",
+        response=AcceptedChange,
+        errors=(*_CHANGE_ERRORS, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+        reads=_CHANGE_READS,
+        sends=_CHANGE_SENDS,
+    ),
+    Route(
+        "revert_parameters",
+        "POST",
+        f"{_PARAMETERS}/revert",
+        "Bring back the values of an earlier revision, as a new one",
+        Right.CONTROL,
+        query=RevertQuery,
+        body=RevertRequest,
+        response=AcceptedChange,
+        errors=_CHANGE_ERRORS,
+        reads=_CHANGE_READS,
+        sends=_CHANGE_SENDS,
+    ),
+    Route(
+        "get_history",
+        "GET",
+        f"{_PARAMETERS}/history",
+        "The changes of a job's parameters, newest first: who, when, from where, what, and what came of it",
+        Right.READ,
+        query=HistoryQuery,
+        response=ChangeList,
+        media_types=(NDJSON, CSV),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.NOT_ACCEPTABLE, ErrorCode.UNAVAILABLE),
+        sends=(Header("Link", '`rel="next"` (RFC 8288): the older ones, where there are some', always=False),),
+    ),
     Route("list_functions", "GET", f"{API}/functions", "The functions", Right.READ, response=FunctionList),
     Route("list_streams", "GET", f"{API}/streams", "The streams", Right.READ, response=StreamList),
     Route(
@@ -233,12 +324,15 @@ ROUTES: Final[tuple[Route, ...]] = (
 )
 
 
-def problem(error: RivuletError, instance: str | None = None) -> Problem:
-    """The body of the response that tells of `error`; `instance` is the path that was asked for."""
+def problem(error: RivuletError, instance: str | None = None, status: int | None = None) -> Problem:
+    """The body of the response that tells of `error`; `instance` is the path that was asked for.
+
+    `status` is the response's, where it is not the code's.
+    """
     return Problem(
         type=f"/problems/{error.code.wire}",
         title=error.code.value.title,
-        status=error.code.value.http_status,
+        status=status or error.code.value.http_status,
         detail=error.detail,
         code=error.code.wire,
         instance=instance,

@@ -7,16 +7,11 @@ from typing import Final
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Command, GetParameters, Run, SetParameters, tag_of
+from gateway.protocol.frames import Command, Run, tag_of
 from gateway.protocol.types import Fault
 
 #: Fields for which only the default is delivered, each with what to do meanwhile.
 UNDELIVERED_FIELDS: Final[Mapping[type[Command], Mapping[str, str]]] = {
-    GetParameters: {"history": "leave it out, and read the job's `$events`"},
-    SetParameters: {
-        "reset": "leave it out, and start another job",
-        "wait": "leave it out, and wait for the `parameters` push",
-    },
     Run: {
         "share": "leave it out, and look for the job in `list_jobs`",
         "start_timeout_s": "leave it out, and stop the job if it has not started in time",

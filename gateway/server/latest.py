@@ -26,6 +26,7 @@ from gateway.protocol.frames import Subscribe
 from gateway.protocol.reading import ARROW_STREAM, CSV, NDJSON
 from gateway.protocol.rest import JSON
 from gateway.server.accept import preferred
+from gateway.server.requests import is_known
 
 #: What the headers tell, whatever the form.
 POSITION_HEADERS: Final = ("Rivulet-Epoch", "Rivulet-Offset", "Rivulet-Revision", "Rivulet-Batch")
@@ -49,7 +50,7 @@ async def latest_response(gateway: Gateway, request: Request, command: Subscribe
     shape = Shape.of(command.where, None if command.select is UNSET else command.select)
     shape.check(newest.table.schema)
     headers = _headers(newest)
-    if _is_known(request.headers.get("if-none-match", ""), headers["ETag"]):
+    if is_known(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if request.method == "HEAD":
         response = Response(headers=headers, media_type=media_type)
@@ -77,11 +78,6 @@ def _headers(publication: Publication) -> dict[str, str]:
         "Vary": "Accept",
         "Cache-Control": "private, no-cache",
     }
-
-
-def _is_known(if_none_match: str, tag: str) -> bool:
-    known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return "*" in known or tag.removeprefix("W/") in known
 
 
 async def _shaped(table: pa.Table, shape: Shape) -> pa.Table:

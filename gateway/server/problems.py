@@ -17,14 +17,16 @@ _BY_STATUS = {
 }
 
 
-def problem_response(error: RivuletError, instance: str, headers: dict[str, str] | None = None) -> Response:
-    """The response that tells of `error`."""
+def problem_response(
+    error: RivuletError, instance: str, headers: dict[str, str] | None = None, status: int | None = None
+) -> Response:
+    """The response that tells of `error`; `status` is its status, where that is not the code's."""
     given = dict(headers or {})
     if error.code is ErrorCode.UNAUTHENTICATED:
         given.setdefault("WWW-Authenticate", CHALLENGE)
     return Response(
-        encode(problem(error, instance)),
-        status_code=error.code.value.http_status,
+        encode(problem(error, instance, status)),
+        status_code=status or error.code.value.http_status,
         media_type=PROBLEM_JSON,
         headers=given,
     )

@@ -41,21 +41,23 @@ from gateway.server.accept import preferred
 from gateway.server.assets import WEB
 from gateway.server.events import open_events
 from gateway.server.latest import POSITION_HEADERS, latest_response
+from gateway.server.parameters import history_response, parameters_response, revert_response, set_response
+from gateway.server.problems import problem_response
+from gateway.server.requests import body_of
 from gateway.server.tokens import COOKIE_SECONDS
 
 if TYPE_CHECKING:
     from gateway.server.shell import Shell
 
 Handler = Callable[[Request], Awaitable[Response]]
-_MAX_BODY_BYTES = 64 * 1024
 #: What pages of other sites that may connect (`allowed_origins`) may read.
 _FOR_PAGES = frozenset({"get_events", "get_latest"})
-#: All methods lead to the row's handler, which refuses the others: the dashboard below `/` would take them otherwise.
+#: All methods lead to the path's rows, which refuse the others: the dashboard below `/` would take them otherwise.
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def routes(allowed_origins: Collection[str] = ()) -> list[StarletteRoute]:
-    """The routes of the table, each with its handler, its right checked before.
+    """The paths of the table, each with the handlers of its methods, their rights checked before.
 
     Pages of `allowed_origins` may read streams. They show a token, as programs do: the cookie is the dashboard's own.
     """
@@ -66,23 +68,34 @@ def routes(allowed_origins: Collection[str] = ()) -> list[StarletteRoute]:
         allow_headers=["Authorization", "If-None-Match", LAST_EVENT_ID],
         expose_headers=["ETag", *POSITION_HEADERS],
     )
+    paths: dict[str, dict[str, Handler]] = {}
+    for row in ROUTES:
+        handler = _guarded(row, _HANDLERS.get(row.name, _document(row)))
+        handlers = paths.setdefault(row.path, {})
+        handlers |= dict.fromkeys(["GET", "HEAD"] if row.method == "GET" else [row.method], handler)
+    for_pages = {row.path for row in ROUTES if row.name in _FOR_PAGES} if allowed_origins else set()
     return [
         StarletteRoute(
-            row.path.replace("}", ":path}"),
-            _guarded(row, _HANDLERS.get(row.name, _document(row))),
+            path.replace("}", ":path}"),
+            _by_method(handlers),
             methods=_METHODS,
-            middleware=[cross_origin] if allowed_origins and row.name in _FOR_PAGES else None,
+            middleware=[cross_origin] if path in for_pages else None,
         )
-        for row in ROUTES
+        for path, handlers in paths.items()
     ]
 
 
-def _guarded(row: Route, handler: Handler) -> Handler:
-    allowed = ["GET", "HEAD"] if row.method == "GET" else [row.method]
-
+def _by_method(handlers: dict[str, Handler]) -> Handler:
     async def endpoint(request: Request) -> Response:
-        if request.method not in allowed:
-            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        if request.method not in handlers:
+            raise HTTPException(405, headers={"Allow": ", ".join(handlers)})
+        return await handlers[request.method](request)
+
+    return endpoint
+
+
+def _guarded(row: Route, handler: Handler) -> Handler:
+    async def endpoint(request: Request) -> Response:
         shell = _shell(request)
         shell.guard.check_host(request)
         if row.query is NoQuery:
@@ -91,7 +104,10 @@ def _guarded(row: Route, handler: Handler) -> Handler:
             shell.guard.check_origin(request)
         if row.right is not None:
             _identified(request).require(row.right)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except RivuletError as error:
+            return problem_response(error, request.url.path, status=row.status_of(error.code))
 
     return endpoint
 
@@ -147,18 +163,29 @@ async def _latest(request: Request) -> Response:
     return await latest_response(_shell(request).gateway, request, command)
 
 
+async def _parameters(request: Request) -> Response:
+    return parameters_response(_shell(request).gateway, request)
+
+
+async def _set_parameters(request: Request) -> Response:
+    return await set_response(_shell(request).gateway, request, _identified(request))
+
+
+async def _revert_parameters(request: Request) -> Response:
+    return await revert_response(_shell(request).gateway, request, _identified(request))
+
+
+async def _history(request: Request) -> Response:
+    return history_response(_shell(request).gateway, request)
+
+
 async def _session(request: Request) -> Response:
     return _json(_session_info(request, _identified(request)))
 
 
 async def _login(request: Request) -> Response:
     shell = _shell(request)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise RivuletError(ErrorCode.INVALID_FRAME, f"the body may have {_MAX_BODY_BYTES} bytes at most")
-    login = read_body(LoginRequest, bytes(body))
+    login = read_body(LoginRequest, await body_of(request))
     response = _json(_session_info(request, shell.guard.authenticate(login.token)))
     if shell.guard.tokens is not None:
         response.set_cookie(
@@ -186,6 +213,10 @@ _HANDLERS: dict[str, Handler] = {
     "list_streams": _streams,
     "get_events": _events,
     "get_latest": _latest,
+    "get_parameters": _parameters,
+    "set_parameters": _set_parameters,
+    "revert_parameters": _revert_parameters,
+    "get_history": _history,
     "get_session": _session,
     "login": _login,
     "logout": _logout,

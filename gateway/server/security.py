@@ -97,6 +97,14 @@ class Guard:
         return self.tokens.principal(token)
 
 
+def origin_of(how: str, peer: object) -> str:
+    """From where somebody asks, for the history of what is changed: `websocket 192.0.2.7`.
+
+    `peer` is the socket's own: what a header says of it, anybody could say.
+    """
+    return f"{how} {peer[0] if isinstance(peer, tuple) else 'local'}"
+
+
 def offered_token(subprotocols: Iterable[str]) -> str | None:
     """The token among the offered subprotocols: `rivulet.bearer.` and its base64url, unpadded."""
     for name in subprotocols:

@@ -16,6 +16,7 @@ from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import SUBPROTOCOL_ARROW, SUBPROTOCOL_JSON, SUBPROTOCOL_TOKEN_PREFIX
 from gateway.server.connection import Connection
+from gateway.server.security import origin_of
 from gateway.server.sockets import Accepted, Handler
 
 if TYPE_CHECKING:
@@ -38,14 +39,19 @@ class ClientSocket(Handler):
     __slots__ = ("_connection", "_gateway", "encoding", "session", "write")
 
     def __init__(
-        self, connection: Connection, subprotocol: str | None, principal: Principal | None, gateway: Gateway
+        self,
+        connection: Connection,
+        subprotocol: str | None,
+        principal: Principal | None,
+        gateway: Gateway,
+        origin: str,
     ) -> None:
         """Raises `RivuletError` LIMIT_EXCEEDED where there are too many."""
         self._connection = connection
         self._gateway = gateway
         self.encoding = _ENCODINGS[subprotocol or SUBPROTOCOL_JSON, connection.deflate]
         self.write: Callable[[bytes], None] = connection.write
-        self.session = gateway.connect(principal, self)
+        self.session = gateway.connect(principal, self, origin=origin)
 
     @property
     def name(self) -> str:
@@ -105,7 +111,9 @@ def accept_client(shell: Shell, connection: Connection, request: HTTPConnection)
         # A browser is told nothing of a refused handshake (it sees 1006), so it is let in to be told why.
         connection.close(CloseCode.FORBIDDEN)
         return Accepted(Handler(), subprotocol)
-    socket = ClientSocket(connection, subprotocol, principal, shell.gateway)
+    socket = ClientSocket(
+        connection, subprotocol, principal, shell.gateway, origin_of("websocket", request.scope["client"])
+    )
     log.debug("connected", session=socket.session.id, principal=principal.name if principal else None)
     return Accepted(socket, subprotocol)
 

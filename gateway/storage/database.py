@@ -29,6 +29,11 @@ SCHEMA: Final = (
     CREATE UNIQUE INDEX publications_in_order ON publications (stream, "offset");
     CREATE TABLE jobs (id TEXT PRIMARY KEY, record TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE changes (
+        job TEXT NOT NULL, revision INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (job, revision)
+    ) WITHOUT ROWID;
+    """,
 )
 #: A checkpoint shortens the log to this again, after a burst.
 _MAX_LOG_BYTES: Final = 64 << 20

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from gateway.storage.changes import SqliteChanges
 from gateway.storage.database import Database, damaged
 from gateway.storage.history import Keep, SqliteHistory
 from gateway.storage.jobs import SqliteJobs
@@ -14,10 +15,11 @@ from gateway.storage.threads import Reader, Warn, Writer
 
 
 class SqliteStorage:
-    """`history` and `jobs` in one file, which one gateway at a time may have open.
+    """`history`, `jobs` and `changes` in one file, which one gateway at a time may have open.
 
     A process that is killed loses what it had not written yet, which is milliseconds' worth; what is there is whole.
-    A power cut may cost what of the history the operating system had not written yet; jobs it does not cost.
+    A power cut may cost what of the history and the changes the operating system had not written yet; jobs it does not
+    cost.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class SqliteStorage:
             connection = self._database.writer
             self._writer = Writer(connection, warn)
             self.jobs = SqliteJobs(connection, path, self._writer.wake)
+            self.changes = SqliteChanges(connection, path, self._writer.wake)
             self._reader = Reader(self._database.reader)
             self.history = SqliteHistory(connection, keep, self._writer, self._reader, call_soon, wall, warn)
         except sqlite3.DatabaseError as fault:
@@ -46,7 +49,7 @@ class SqliteStorage:
             self._database.close()
             raise
         self._reader.start()
-        self._writer.start((self.jobs, self.history))  # jobs first: they are few, and matter more
+        self._writer.start((self.jobs, self.changes, self.history))  # history last: the others are few, and matter more
 
     @property
     def fault(self) -> str | None:

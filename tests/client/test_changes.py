@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec import UNSET
 
 from gateway.client import Applied, Change, ChangeFailed, Client
 from gateway.client.changes import Watch
@@ -102,3 +103,67 @@ async def test_jobs_whose_changes_are_settled_are_not_watched_for_ever(client: C
         await worker.apply(job, batch=1)
         await change.applied(timeout=10)
     assert len([feed for feed in connection._feeds.values() if isinstance(feed, Watch)]) <= IDLE_WATCHES
+
+
+async def until_set(worker: WorkerPeer, job: str, revision: int) -> None:
+    await worker.until(lambda: worker.revisions[job] == revision)
+
+
+async def test_a_change_that_is_waited_for_comes_with_what_became_of_it(
+    client: Client, worker: WorkerPeer, job: str
+) -> None:
+    waiting = asyncio.create_task(client.set_parameters("feed", {"threshold": 4}, wait_applied=20))
+    await until_set(worker, job, 2)
+    await worker.settle(job, 2, RevisionState.APPLIED, batch=9)
+    change = await waiting
+    assert (change.revision, change.state, change.batch, change.reason) == (2, RevisionState.APPLIED, 9, None)
+    assert await change.applied() == Applied(2, 9)
+
+    waiting = asyncio.create_task(client.set_parameters("feed", {"threshold": 5}, wait_applied=20))
+    await until_set(worker, job, 3)
+    await worker.settle(job, 3, RevisionState.REJECTED, reason="ZeroDivisionError")
+    with pytest.raises(RivuletError, match="ZeroDivisionError") as rejected:
+        await waiting
+    assert rejected.value.code is ErrorCode.CHANGE_REJECTED
+
+    late = await client.set_parameters("feed", {"threshold": 6}, wait_applied=0.05)
+    assert (late.state, late.batch) == (RevisionState.ACCEPTED, None)
+    assert late.reason is not None
+    assert "no micro-batch" in late.reason
+    later = asyncio.create_task(late.applied(timeout=10))  # and it is still followed
+    await worker.settle(job, 4, RevisionState.APPLIED, batch=11)
+    assert await later == Applied(4, 11)
+
+
+async def test_waiting_for_a_change_outlasts_the_time_for_replies(
+    gateway: RunningGateway, worker: WorkerPeer, job: str
+) -> None:
+    async with Client.connect(gateway.url, reply_timeout_seconds=2) as hasty:
+        change = await hasty.set_parameters("feed", {"threshold": 4}, wait_applied=2.5)
+    assert change.state is RevisionState.ACCEPTED
+
+
+async def test_an_earlier_revision_is_brought_back(client: Client, worker: WorkerPeer, job: str) -> None:
+    await client.set_parameters("feed", {"threshold": 4}, reset=True)
+    tried = await client.try_revert("feed", 1)
+    assert (tried.revision, tried.changed) == (2, {"threshold": 3})
+    waiting = asyncio.create_task(client.revert("feed", 1, if_revision=2, wait_applied=20))
+    await until_set(worker, job, 3)
+    await worker.settle(job, 3, RevisionState.APPLIED, batch=5)
+    change = await waiting
+    assert (change.revision, change.values, change.batch) == (3, {"threshold": 3}, 5)
+    asked = [frame for frame in worker.requests if isinstance(frame, SetJobParameters)]
+    assert [(frame.reset, frame.restore) for frame in asked][::2] == [(True, UNSET), (False, 1)]
+
+
+async def test_the_history_is_newest_first(client: Client, worker: WorkerPeer, job: str) -> None:
+    await client.set_parameters("feed", {"threshold": 4})
+    await worker.settle(job, 2, RevisionState.APPLIED, batch=5)
+    await client.revert("feed", 1)
+    newest, applied, first = await client.history("feed")
+    assert (newest.revision, newest.restores, newest.before) == (3, 1, {"threshold": 4})
+    assert (applied.state, applied.batch, applied.by, applied.origin) == (
+        RevisionState.APPLIED, 5, "anyone", "websocket 127.0.0.1"
+    )  # fmt: skip
+    assert (first.revision, first.values) == (1, {"threshold": 3})
+    assert [each.revision for each in await client.history("feed", 1)] == [3]

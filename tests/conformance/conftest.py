@@ -14,6 +14,7 @@ import pytest
 from gateway.client import Client
 from gateway.core import pipeline
 from gateway.main import RunningGateway, running
+from gateway.protocol.types import RevisionState
 from gateway.settings import load
 from tests.fakes.worker_peer import WorkerPeer
 
@@ -57,6 +58,7 @@ async def stream(gateway: RunningGateway, padding: int, count: int | None) -> As
     await worker.dial()
     async with Client.connect(gateway.url) as client:
         job = (await client.run("feed")).id
+    await has_a_past(gateway, worker, job)
     stop = asyncio.Event()
     publishing = asyncio.create_task(publish(worker, job, stop, "x" * padding, count))
     await worker.until(lambda: worker.received.get(job, 0) >= (count or 1))
@@ -64,6 +66,21 @@ async def stream(gateway: RunningGateway, padding: int, count: int | None) -> As
     stop.set()
     await publishing
     await worker.hang_up()
+
+
+async def has_a_past(gateway: RunningGateway, worker: WorkerPeer, job: str) -> None:
+    """The job's parameters were changed: one change is applied, one overtaken, one rejected, and one taken back."""
+    states = (
+        (RevisionState.SUPERSEDED, {"reason": "revision 3 came"}),
+        (RevisionState.APPLIED, {"batch": 1}),
+        (RevisionState.REJECTED, {"reason": "it broke"}),
+        (RevisionState.APPLIED, {"batch": 2}),
+    )
+    async with Client.connect(gateway.url) as client:
+        for revision, (state, more) in enumerate(states, 2):
+            await client.set_parameters("feed", {"threshold": revision})
+            await worker.settle(job, revision, state, **more)
+        await client.set_parameters("feed", {"threshold": 1})  # behind what the worker has told
 
 
 async def publish(worker: WorkerPeer, job: str, stop: asyncio.Event, padding: str, count: int | None) -> None:

@@ -315,6 +315,25 @@ up("conflate-needs-a-key", "not_needed", lambda f: without(f, "overflow", "key")
 up("block-needs-permission", "not_needed", lambda f: without(f, "overflow") if of("subscribe", f) else None)
 up("every-ms", "unpaced", lambda f: without(f, "every_ms") if of("subscribe", f) else None)
 
+# ---- parameters ----
+
+
+def _history(frame: Frame, change: Callable[[list[Frame]], list[Frame]]) -> list[Frame] | None:
+    return [{**frame, "history": change(frame["history"])}] if frame.get("history") else None
+
+
+down("parameters-in-force", "older", lambda f: [{**f, "revision": 0}] if of("parameters", f) and "id" in f else None)
+down("parameters-in-force", "no_schema", lambda f: without(f, "schema") if of("parameters", f) else None)
+up("parameters-in-force", "all", lambda f: without(f, "schema") if of("get_parameters", f) else None)
+down("parameters-history", "oldest_first", lambda f: _history(f, lambda changes: changes[::-1]))
+down("parameters-history", "nobody", lambda f: _history(f, lambda changes: [{**each, "by": ""} for each in changes]))
+down("parameters-history", "no_batch", lambda f: _history(f, lambda each: [without(one, "batch")[0] for one in each]))
+down("parameters-history", "behind", lambda f: _history(f, lambda changes: changes[1:]))
+up("parameters-history", "all", lambda f: [{**f, "history": 1000}] if f.get("history") == 1 else None)
+up("dry-run", "made", lambda f: [{**f, "dry_run": False, "wait": "accepted"}] if "dry_run" in f else None)
+up("if-revision", "let_by", lambda f: without(f, "if_revision") if "if_revision" in f else None)
+down("if-revision", "another_code", lambda f: [{**f, "code": "conflict"}] if of("error", f) else None)
+
 # ---- shape ----
 
 

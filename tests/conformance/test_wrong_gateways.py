@@ -3,8 +3,9 @@
 Exercises gateway.conformance.wire, gateway.conformance.ledger, and all of gateway.conformance.cases:
 gateway.conformance.cases.account, gateway.conformance.cases.arrow, gateway.conformance.cases.authentication,
 gateway.conformance.cases.closing, gateway.conformance.cases.commands, gateway.conformance.cases.demand,
-gateway.conformance.cases.handshake, gateway.conformance.cases.merging, gateway.conformance.cases.resuming,
-gateway.conformance.cases.shape, gateway.conformance.cases.subscriptions, gateway.conformance.cases.twins.
+gateway.conformance.cases.handshake, gateway.conformance.cases.merging, gateway.conformance.cases.parameters,
+gateway.conformance.cases.resuming, gateway.conformance.cases.shape, gateway.conformance.cases.subscriptions,
+gateway.conformance.cases.twins.
 """
 
 from __future__ import annotations

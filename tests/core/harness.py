@@ -20,7 +20,7 @@ from gateway.core.session import Session, SessionRules
 from gateway.core.stream import Retention, Stream
 from gateway.protocol.codes import CloseCode, ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.types import OutputInfo, Right
+from gateway.protocol.types import Change, OutputInfo, Right
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 #: Frames as lines, so that what was joined can be told apart.
@@ -148,11 +148,28 @@ class Client:
         return reply
 
 
+class NoChanges:
+    """A `ChangeStore` for a gateway without jobs."""
+
+    def put(self, job: str, change: Change) -> None:
+        pytest.fail(f"a change of {job}: {change}")
+
+    def drop(self, job: str, revision: int) -> None:
+        pytest.fail(f"revision {revision} of {job}")
+
+    def forget(self, job: str) -> None:
+        pytest.fail(f"the changes of {job}")
+
+    def load(self) -> dict[str, tuple[Change, ...]]:
+        return {}
+
+
 class Disk:
-    """What would be on disk: a `DurableHistory` that answers when a test says so, and a `JobStore` of no jobs."""
+    """What would be on disk: a `DurableHistory` that answers when a test says so, and stores of no jobs."""
 
     def __init__(self) -> None:
         self.kept: dict[str, list[Stored]] = {}
+        self.changes = NoChanges()
         self.dropped = 0
         self.fault: str | None = None
         #: How many that come next are not written.

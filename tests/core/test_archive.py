@@ -161,8 +161,8 @@ def test_readings_wait_for_their_turn_and_one_who_has_gone_is_not_read_for() -> 
             client.read()
     places = [after for _, after, _ in disk.read_places[:MAX_READINGS]]
     assert places == list(range(MAX_READINGS))
-    assert bench.gateway._pages is not None
-    assert not bench.gateway._pages._asked
+    assert bench.gateway.pages is not None
+    assert not bench.gateway.pages._asked
 
 
 def test_a_subscription_that_changes_or_starves_while_its_page_is_read_goes_on_from_its_place() -> None:
@@ -190,8 +190,8 @@ def test_a_disk_that_cannot_be_read_costs_a_gap_and_is_tried_again() -> None:
     client, _ = subscribed(bench)
     assert briefs(client)[0] == (1, 8, "retention")
     disk.fault = None
-    assert bench.gateway._pages is not None
-    bench.gateway._pages.tick()
+    assert bench.gateway.pages is not None
+    bench.gateway.pages.tick()
     again, _ = subscribed(bench)
     assert [brief(frame)[1] for frame in again.read_all()] == list(range(1, 11))
 
@@ -202,7 +202,7 @@ def test_pages_are_bounded_and_let_go_of_when_nobody_reads(monkeypatch: pytest.M
     disk.page = 1
     client, _ = subscribed(bench)
     assert [brief(frame)[1] for frame in client.read_all()] == list(range(1, 11))
-    pages = bench.gateway._pages
+    pages = bench.gateway.pages
     assert pages is not None
     assert len(pages._held) == 2
     pages.tick()

@@ -67,8 +67,8 @@ class DurableAccount(Account):
 
     @rule()
     def tick(self) -> None:
-        assert self.bench.gateway._pages is not None
-        self.bench.gateway._pages.tick()
+        assert self.bench.gateway.pages is not None
+        self.bench.gateway.pages.tick()
 
 
 DurableAccount.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

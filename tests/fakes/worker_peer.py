@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 import websockets
+from msgspec import UNSET
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, unix_connect
 
 from gateway.protocol.codec import decode_to_worker, encode, join_binary
@@ -18,6 +20,8 @@ from gateway.protocol.link import (
     LINK_PATH,
     LINK_SUBPROTOCOL,
     Done,
+    Failed,
+    GetChanges,
     Head,
     Hello,
     JobChanged,
@@ -31,7 +35,17 @@ from gateway.protocol.link import (
     StopJob,
     StreamReport,
 )
-from gateway.protocol.types import Effect, FunctionInfo, FunctionKind, JobState, OutputInfo, Position, RevisionState
+from gateway.protocol.types import (
+    Change,
+    Effect,
+    FunctionInfo,
+    FunctionKind,
+    JobState,
+    OutputInfo,
+    ParametersInForce,
+    Position,
+    RevisionState,
+)
 
 OUTPUTS = (OutputInfo("rows", key=("id",), time="at", allow_block=True),)
 
@@ -57,6 +71,10 @@ class WorkerPeer:
         self.received: dict[str, int] = {}
         self.welcome: LinkWelcome | None = None
         self.requests: list[LinkFrame] = []
+        #: What `get_changes` is answered, by job; and which were asked for.
+        self.changes: dict[str, list[Change]] = {}
+        self.asked_changes: list[GetChanges] = []
+        self.refuse_changes: str | None = None
         #: Answers to start and parameter requests that a test wants otherwise.
         self.refuse: Callable[[LinkFrame], LinkFrame | None] = lambda _frame: None
         self.silent = False
@@ -198,6 +216,13 @@ class WorkerPeer:
             self.welcome = frame
         elif isinstance(frame, Received):
             self.received[frame.job] = frame.offset
+        elif isinstance(frame, GetChanges):
+            self.asked_changes.append(frame)
+            if self.refuse_changes:
+                await self.send(Failed(request=frame.request, code="internal", detail=self.refuse_changes))
+            elif not self.silent:
+                changes = tuple(each for each in self.changes.get(frame.job, ()) if each.revision > frame.after)
+                await self.send(Done(request=frame.request, changes=changes))
         else:
             self.requests.append(frame)
             if not self.silent:
@@ -211,22 +236,71 @@ class WorkerPeer:
             self.jobs[frame.job] = frame
             self.revisions.setdefault(frame.job, 1)
             self.values.setdefault(frame.job, dict(frame.values))
+            first = Change(
+                revision=1,
+                values=dict(frame.values),
+                changed=dict(frame.values),
+                by=frame.principal,
+                at=frame.created_at,
+                effect=Effect.LIVE,
+                state=RevisionState.ACCEPTED,
+            )
+            self.changes.setdefault(frame.job, [first])
             await self.send(Done(request=frame.request, job=self.report(frame.job)))
         elif isinstance(frame, StopJob):
             self.jobs.pop(frame.job, None)
             await self.send(Done(request=frame.request))
         elif isinstance(frame, SetJobParameters):
-            self.revisions[frame.job] += 1
-            self.values[frame.job] |= frame.values
-            await self._parameters(frame.job, RevisionState.ACCEPTED, frame.values, frame.by)
-            await self.send(
-                Done(
-                    request=frame.request,
-                    revision=self.revisions[frame.job],
-                    values=self.values[frame.job],
-                    effect=Effect.LIVE,
-                )
+            await self._set(frame)
+
+    async def _set(self, frame: SetJobParameters) -> None:
+        job, held = frame.job, self.values[frame.job]
+        changes = self.changes.setdefault(job, [])
+        if frame.if_revision not in (UNSET, self.revisions[job]):
+            detail = f"the parameters are at revision {self.revisions[job]}"
+            await self.send(Failed(request=frame.request, code="revision_conflict", detail=detail))
+            return
+        patch = frame.values
+        if isinstance(frame.restore, int):
+            patch = next(each.values for each in changes if each.revision == frame.restore)
+        effect = Effect.RESET if frame.reset else Effect.LIVE
+        if not frame.dry_run:
+            self.revisions[job] = max([self.revisions[job], *(each.revision for each in changes)]) + 1
+            self.values[job] = held | patch
+            accepted = Change(
+                revision=self.revisions[job],
+                values=self.values[job],
+                changed=patch,
+                before={name: held.get(name) for name in patch},
+                by=frame.by,
+                origin=frame.origin,
+                at=datetime.now(UTC),
+                effect=effect,
+                state=RevisionState.ACCEPTED,
+                restores=frame.restore,
             )
+            changes.append(accepted)
+            await self._tell(job, accepted)
+        done = Done(request=frame.request, revision=self.revisions[job], values=held | patch, effect=effect)
+        await self.send(replace(done, changed=patch) if frame.dry_run else done)
+
+    async def settle(self, job: str, revision: int, state: RevisionState, *, tell: bool = True, **more: Any) -> None:
+        """A change that was accepted enters another state; `tell` is False for one that nobody hears of."""
+        changes = self.changes[job]
+        at = next(index for index, each in enumerate(changes) if each.revision == revision)
+        changes[at] = replace(changes[at], state=state, settled_at=datetime.now(UTC), **more)
+        in_force: dict[str, Any] = {}
+        if state is RevisionState.REJECTED:
+            held = next(each for each in reversed(changes) if each.state is not RevisionState.REJECTED)
+            self.revisions[job], self.values[job] = held.revision, held.values
+            in_force = {"in_force": ParametersInForce(held.revision, held.values)}
+        if tell:
+            await self._tell(job, changes[at], **in_force)
+
+    async def _tell(self, job: str, change: Change, **more: Any) -> None:
+        fields = {name: getattr(change, name) for name in change.__struct_fields__}
+        fields["at"] = fields.pop("settled_at") or change.at
+        await self.send(ParametersChanged(job=job, **fields, **more))
 
     async def _parameters(
         self, job: str, state: RevisionState, changed: dict[str, Any], by: str, batch: int = 0

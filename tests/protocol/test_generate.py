@@ -141,7 +141,7 @@ def test_openapi_has_every_route_and_tells_its_errors_as_problems() -> None:
         responses = paths[route.path][route.method.lower()]["responses"]
         assert str(route.status.value) in responses
         for code in route.all_errors:
-            problem = responses[str(code.value.http_status)]
+            problem = responses[str(int(route.status_of(code)))]
             assert list(problem["content"]) == ["application/problem+json"]
             assert f"`{code.wire}`" in problem["description"]
 

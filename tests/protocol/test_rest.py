@@ -35,7 +35,11 @@ def test_routes_differ() -> None:
 def test_nobody_is_asked_who_they_are_only_where_that_is_meant() -> None:
     guarded = {route.path for route in ROUTES if route.right is Right.READ}
     lists = {"/api/v1/jobs", "/api/v1/functions", "/api/v1/streams"}
-    assert guarded == lists | {"/api/v1/streams/{stream}/events", "/api/v1/streams/{stream}/latest"}
+    parameters = "/api/v1/jobs/{job}/parameters"
+    reads = {f"{parameters}/history", "/api/v1/streams/{stream}/events", "/api/v1/streams/{stream}/latest"}
+    assert guarded == lists | reads | {parameters}
+    changes = {(route.method, route.path) for route in ROUTES if route.right is Right.CONTROL}
+    assert changes == {("PATCH", parameters), ("POST", f"{parameters}/revert")}
 
 
 def test_what_asks_for_a_right_can_say_that_it_is_missing() -> None:

@@ -77,7 +77,7 @@ def test_an_impossible_transition_tells_the_story() -> None:
         job.advance("placed")
     story = str(caught.value)
     assert "job 7: 'placed' cannot happen in state" in story
-    assert "possible: ended, failed, cancel" in story
+    assert "possible: restart, paused, ended, failed, cancel" in story
     assert "queued --placed--> starting; starting --started--> running" in story
     assert job.state is JobState.RUNNING
 

@@ -12,6 +12,7 @@ from gateway.protocol.errors import RivuletError
 from gateway.protocol.frames import (
     COMMANDS,
     Command,
+    GetParameters,
     Run,
     SetParameters,
     Subscribe,
@@ -22,6 +23,7 @@ from gateway.protocol.undelivered import UNDELIVERED_FIELDS, refuse_undelivered
 from tests.protocol.strategies import frames
 
 USES: list[tuple[Command, str]] = [
+    (Run(function="a", share=True), "$.share"),
     (Run(function="a", start_timeout_s=1), "$.start_timeout_s"),
     (Run(function="a", run_timeout_s=1), "$.run_timeout_s"),
 ]
@@ -43,7 +45,8 @@ def test_the_cases_here_are_all_that_the_tables_hold() -> None:
     "command",
     [
         Subscribe(sub=1, stream="a", since=Position("e", 1), credit=1, where=(("x", "=", 1),)),
-        SetParameters(job="a", values={"x": 1}, if_revision=1, dry_run=True, ttl_s=1),
+        GetParameters(job="a", schema=False, history=5),
+        SetParameters(job="a", values={"x": 1}, if_revision=1, dry_run=True, ttl_s=1, reset=True, wait="applied"),
         Run(function="a", parameters={"x": 1}, context="c", name="n", external_id="e"),
     ],
 )

@@ -104,7 +104,7 @@ class Process:
     async def kill(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(self._process.communicate)  # which closes the pipe too
 
 
 class Batch(NamedTuple):

@@ -22,7 +22,16 @@ from gateway.protocol.types import Right
 from gateway.server.tokens import new_token
 from tests.server.conftest import Dial, RawClient
 
-LEAST = {"token": "x", "sub": 1, "stream": "nowhere", "n": 1, "function": "nothing", "job": "nobody", "values": {}}
+LEAST = {
+    "token": "x",
+    "sub": 1,
+    "stream": "nowhere",
+    "n": 1,
+    "function": "nothing",
+    "job": "nobody",
+    "values": {},
+    "revision": 1,
+}
 RIGHTS = {"reader": [Right.READ], "steerer": [Right.READ, Right.CONTROL], "runner": [Right.RUN], "chief": [Right.ADMIN]}
 
 

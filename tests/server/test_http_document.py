@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.main import RunningGateway
+from gateway.protocol.types import RevisionState
 from tests.documents import commands
 from tests.fakes.worker_peer import WorkerPeer
 
@@ -24,7 +25,8 @@ ROWS = [{"time": AT, "kind": name, "metric": f"{name}0", "value": 0.5} for name 
 
 def here(command: str, gateway: RunningGateway) -> str:
     there = command.replace("127.0.0.1:8080", f"{gateway.host}:{gateway.port}")
-    return there.replace("host_metrics/metrics", "feed/rows").replace("curl ", "exec curl -sS --fail ", 1)
+    there = there.replace("host_metrics/metrics", "feed/rows").replace("jobs/host_metrics", "jobs/feed")
+    return there.replace("curl ", "exec curl -sS --fail ", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +70,32 @@ async def test_the_newest_result(gateway: RunningGateway, worker: WorkerPeer, jo
     assert (b"memory" in out) == ("where" not in command)
 
 
+async def run(command: str, gateway: RunningGateway) -> str:
+    curl = await typed(here(command, gateway))
+    async with asyncio.timeout(30):
+        out, _ = await curl.communicate()
+    assert curl.returncode == 0, command
+    return out.decode()
+
+
+async def test_a_jobs_parameters(gateway: RunningGateway, worker: WorkerPeer, job: str) -> None:
+    """As they stand in the document, one after the other."""
+    read, change, try_, wait, revert, page, table, lines = [line for line in COMMANDS if "/parameters" in line]
+    assert json.loads(await run(read, gateway))["revision"] == 1
+    assert json.loads(await run(change, gateway))["values"] == {"threshold": 2.5}
+    assert json.loads(await run(try_, gateway))["changed"] == {"threshold": None}
+    waiting = asyncio.create_task(run(wait, gateway))
+    await worker.until(lambda: worker.revisions[job] == 3)
+    await worker.settle(job, 3, RevisionState.APPLIED, batch=7)
+    applied = json.loads(await waiting)
+    assert (applied["state"], applied["batch"]) == ("applied", 7)
+    assert json.loads(await run(revert, gateway))["revision"] == 4
+    changes = json.loads(await run(page, gateway))["changes"]
+    assert [each["revision"] for each in changes] == [4, 3, 2, 1]
+    assert (await run(table, gateway)).count("\r\n") == 5
+    assert [json.loads(line) for line in (await run(lines, gateway)).splitlines()] == changes
+
+
 def test_every_command_was_typed() -> None:
-    assert [sum(what in command for command in COMMANDS) for what in ("/events", "/latest")] == [3, 3]
-    assert len(COMMANDS) == 6
+    assert [sum(what in command for command in COMMANDS) for what in ("/events", "/latest", "/parameters")] == [3, 3, 8]
+    assert len(COMMANDS) == 14

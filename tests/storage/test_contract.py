@@ -1,6 +1,6 @@
 """What every implementation of `gateway.core.durable` promises.
 
-Exercises `gateway.storage.jobs`, `gateway.storage.tables` and `gateway.storage.rows`.
+Exercises `gateway.storage.jobs`, `gateway.storage.changes`, `gateway.storage.tables` and `gateway.storage.rows`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from gateway.core.durable import Bounds, JobRecord, Page
-from gateway.protocol.types import FunctionKind
+from gateway.protocol.types import Change, Effect, FunctionKind, RevisionState
 from gateway.storage.history import Keep
 from gateway.storage.sqlite import SqliteStorage
 from tests.storage.conftest import AT, IMPLEMENTATIONS, WAIT_SECONDS, Place, flush, offsets, page, stored
@@ -276,3 +276,55 @@ def test_the_last_word_on_a_job_counts(place: Place) -> None:
     expected = (record("a", worker="default-2"),)
     assert storage.jobs.load() == expected
     assert place.reopen().jobs.load() == expected
+
+
+# ---- changes ----
+
+
+def change(revision: int, **given: object) -> Change:
+    base = Change(
+        revision=revision,
+        values={"threshold": 2.5, "words": ["a", "ä"], "deep": {"none": None}},
+        changed={"threshold": 2.5},
+        before={"threshold": None},
+        by="ann",
+        origin="websocket 192.0.2.7",
+        at=AT,
+        effect=Effect.LIVE,
+        state=RevisionState.ACCEPTED,
+    )
+    return msgspec.structs.replace(base, **given)
+
+
+APPLIED = {"state": RevisionState.APPLIED, "settled_at": AT + timedelta(seconds=1), "batch": 0, "reason": "b"}
+
+
+def test_changes_come_back_as_they_were_the_oldest_first(place: Place) -> None:
+    storage = place.open()
+    assert storage.changes.load() == {}
+    changes = (change(2, expires_at=AT, restores=1), change(10, **APPLIED))
+    for each in reversed(changes):
+        storage.changes.put("a", each)
+    storage.changes.put("b", change(1))
+    for life in in_both_lives(place, storage):
+        assert life.changes.load() == {"a": changes, "b": (change(1),)}
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_the_last_word_on_a_change_counts(place: Place, written: bool) -> None:
+    storage = place.open()
+    for revision in (1, 2, 3):
+        storage.changes.put("a", change(revision))
+    storage.changes.put("b", change(1))
+    storage.changes.put("c", change(1))
+    if written:
+        flush(storage)
+    storage.changes.put("a", change(2, **APPLIED))
+    storage.changes.drop("a", 1)
+    storage.changes.drop("a", 99)
+    storage.changes.drop("never", 1)
+    storage.changes.drop("c", 1)
+    storage.changes.forget("b")
+    storage.changes.forget("never")
+    for life in in_both_lives(place, storage):
+        assert life.changes.load() == {"a": (change(2, **APPLIED), change(3))}

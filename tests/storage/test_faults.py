@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.core.durable import Bounds, Stored
-from gateway.storage.database import StorageError
+from gateway.storage.database import APPLICATION_ID, SCHEMA, StorageError
 from gateway.storage.history import Keep
 from tests.storage import appends
 from tests.storage.conftest import IMPLEMENTATIONS, WAIT_SECONDS, Place, flush, offsets, page, stored
-from tests.storage.test_contract import record
+from tests.storage.test_contract import change, record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -152,8 +153,21 @@ def test_a_file_of_a_newer_release_is_refused_as_it_is(sqlite: Place) -> None:
     file = sqlite.folder / "rivulet.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("PRAGMA user_version = 99")
-    with pytest.raises(StorageError, match=r"rivulet\.db was written by a newer Rivulet \(schema 99; this one knows 1"):
+    with pytest.raises(StorageError, match=r"rivulet\.db was written by a newer Rivulet \(schema 99; this one knows 2"):
         sqlite.open()
+
+
+def test_a_file_of_an_earlier_release_is_gone_on_with(sqlite: Place) -> None:
+    file = sqlite.folder / "rivulet.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as earlier:
+        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        earlier.executescript(f"{SCHEMA[0]} {marks}")
+        earlier.execute("INSERT INTO jobs VALUES ('a', ?)", (msgspec.json.encode(record("a")).decode(),))
+    storage = sqlite.open()
+    assert storage.jobs.load() == (record("a"),)
+    assert storage.changes.load() == {}
+    storage.changes.put("a", change(1))
+    assert sqlite.reopen().changes.load() == {"a": (change(1),)}
 
 
 def test_a_file_of_another_program_is_refused_as_it_is(sqlite: Place) -> None:
@@ -182,6 +196,7 @@ def written_file(place: Place, publications: int = 400) -> Path:
     for offset in range(1, publications + 1):
         storage.history.append("j/o", appends.publication(offset))
     storage.jobs.put(record("a"))
+    storage.changes.put("a", change(1))
     flush(storage)
     place.close()
     return place.folder / "rivulet.db"
@@ -193,7 +208,7 @@ def damage(file: Path, at: int, garbage: bytes) -> None:
         raw.write(garbage)
 
 
-@pytest.mark.parametrize("how", ["no database", "root pages", "cut off", "job"])
+@pytest.mark.parametrize("how", ["no database", "root pages", "cut off", "jobs", "changes"])
 def test_a_damaged_file_is_refused_with_the_remedy(sqlite: Place, how: str) -> None:
     file = written_file(sqlite)
     if how == "no database":
@@ -205,7 +220,7 @@ def test_a_damaged_file_is_refused_with_the_remedy(sqlite: Place, how: str) -> N
             raw.truncate(file.stat().st_size // 2)
     else:
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            other.execute("UPDATE jobs SET record = '{}'")
+            other.execute(f"UPDATE {how} SET record = '{{}}'")
     with pytest.raises(StorageError, match=r"rivulet\.db is damaged \(.*\): put a copy back, or move it away"):
         sqlite.open()
     with pytest.raises(StorageError, match="is damaged"):  # and the lock is not held by the one that failed

@@ -199,3 +199,37 @@ test("frames that this client does not know are events, not faults", () => {
   FakeSocket.last.receive({ type: "novelty", x: 1 });
   assert.equal(heard.x, 1);
 });
+
+test("a change that is waited for has the time it asks for, and its reply's", async () => {
+  FakeSocket.last.welcome();
+  const change = connection.setParameters("j", { threshold: 4 }, { wait: "applied", wait_s: 60, reset: true });
+  const { id, ...sent } = FakeSocket.last.sent.find(({ type }) => type === "set_parameters");
+  assert.deepEqual(sent, {
+    type: "set_parameters",
+    job: "j",
+    values: { threshold: 4 },
+    wait: "applied",
+    wait_s: 60,
+    reset: true,
+  });
+  mock.timers.tick(69_999);
+  FakeSocket.last.receive({ type: "parameters_accepted", id, job: "j", revision: 2, state: "applied", batch: 7 });
+  assert.equal((await change).batch, 7);
+
+  const late = assert.rejects(connection.revert("j", 1, { wait: "applied" }), ReplyTimeout);
+  assert.equal(FakeSocket.last.sent.at(-1).revision, 1);
+  mock.timers.tick(40_000);
+  await late;
+});
+
+test("the history comes without the schema, newest first", async () => {
+  FakeSocket.last.welcome();
+  const changes = connection.history("j", 5);
+  const { id, ...sent } = FakeSocket.last.sent.find(({ type }) => type === "get_parameters");
+  assert.deepEqual(sent, { type: "get_parameters", job: "j", schema: false, history: 5 });
+  FakeSocket.last.receive({ type: "parameters", id, job: "j", revision: 2, values: {}, history: [{ revision: 2 }] });
+  assert.deepEqual(await changes, [{ revision: 2 }]);
+  const none = connection.history("j");
+  FakeSocket.last.receive({ type: "parameters", id: id + 1, job: "j", revision: 0, values: {} });
+  assert.deepEqual(await none, []);
+});

@@ -17,6 +17,8 @@ export const ConnectionState = Object.freeze({
 });
 
 const MAX_PENDING = 1024;
+/** What a gateway waits for `wait: "applied"`, where the command does not say. */
+const DEFAULT_WAIT_S = 30;
 
 /**
  * A connection to a gateway that comes back by itself.
@@ -110,8 +112,33 @@ export class Connection extends Emitter {
   getJob = (job) => this.command({ type: "get_job", job });
   listJobs = (filters = {}) => this.command({ type: "list_jobs", ...filters });
   getParameters = (job) => this.command({ type: "get_parameters", job });
-  /** @param {string} job @param {object} values a merge patch @param {{if_revision?: number}} [options] */
-  setParameters = (job, values, options = {}) => this.command({ type: "set_parameters", job, values, ...options });
+  /**
+   * Change parameters. With `wait: "applied"` the reply comes when the change is applied, or that is settled otherwise,
+   * at the latest after `wait_s` (30); `state` and `reason` tell.
+   *
+   * @param {string} job @param {object} values a merge patch
+   * @param {{if_revision?: number, dry_run?: boolean, ttl_s?: number, reset?: boolean, wait?: "accepted" | "applied",
+   *   wait_s?: number}} [options]
+   * @returns {Promise<import("../generated/protocol.js").ParametersAccepted>}
+   */
+  setParameters = (job, values, options = {}) => this.#change({ type: "set_parameters", job, values, ...options });
+  /**
+   * Bring back the values of an earlier revision, as a new one.
+   *
+   * @param {string} job @param {number} revision
+   * @param {{if_revision?: number, dry_run?: boolean, reset?: boolean, wait?: "accepted" | "applied", wait_s?: number}}
+   *   [options]
+   * @returns {Promise<import("../generated/protocol.js").ParametersAccepted>}
+   */
+  revert = (job, revision, options = {}) => this.#change({ type: "revert", job, revision, ...options });
+  /**
+   * The newest changes of a job's parameters, newest first: who, when, from where, what, and what came of it.
+   *
+   * @param {string} job @param {number} [limit]
+   * @returns {Promise<import("../generated/protocol.js").Change[]>}
+   */
+  history = async (job, limit = 100) =>
+    (await this.command({ type: "get_parameters", job, schema: false, history: limit })).history ?? [];
 
   /**
    * Subscribe to a stream, now or as soon as the connection is there, and again after each loss of it.
@@ -139,6 +166,13 @@ export class Connection extends Emitter {
     const asked = this.state === ConnectionState.LIVE && subscription.state !== SubscriptionState.ENDED;
     subscription.end("unsubscribed");
     if (asked) await this.command({ type: "unsubscribe", sub: subscription.sub });
+  }
+
+  /** A command that may wait for its change, and must not time out meanwhile. */
+  #change(frame) {
+    const { reply_timeout_ms } = this.#options;
+    const wait_ms = frame.wait === "applied" ? (frame.wait_s ?? DEFAULT_WAIT_S) * 1000 : 0;
+    return this.command(frame, { timeout_ms: reply_timeout_ms + wait_ms });
   }
 
   #enter(state, detail = {}) {

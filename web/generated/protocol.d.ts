@@ -838,7 +838,7 @@ export interface ReplyOf {
 }
 
 /** What can go wrong. */
-export type ErrorCode = "invalid_frame" | "unknown_type" | "invalid_parameters" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "conflict" | "revision_conflict" | "reset_required" | "change_rejected" | "limit_exceeded" | "not_implemented" | "unavailable" | "timed_out" | "internal";
+export type ErrorCode = "invalid_frame" | "unknown_type" | "invalid_parameters" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "unsupported_media_type" | "conflict" | "revision_conflict" | "reset_required" | "change_rejected" | "limit_exceeded" | "not_implemented" | "unavailable" | "timed_out" | "internal";
 
 export declare const PROTOCOL: string;
 export declare const SUBPROTOCOLS: Readonly<{ json: string; arrow: string }>;

@@ -128,6 +128,12 @@ export const ERROR_CODES = table({
     "remedy": "Ask, by `Accept`, for a form that `detail` lists.",
     "retry": false
   },
+  "unsupported_media_type": {
+    "title": "The body is not of a form that is taken here",
+    "http_status": 415,
+    "remedy": "Send it in the form that `detail` names, and say so.",
+    "retry": false
+  },
   "conflict": {
     "title": "The state of things does not allow it",
     "http_status": 409,

@@ -20,6 +20,7 @@ LEAST: dict[str, Any] = {
     "function": "nothing-of-this-name",
     "job": "nothing-of-this-name",
     "values": {},
+    "revision": 1,
 }
 
 

@@ -13,6 +13,7 @@ from gateway.protocol import PROTOCOL
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.generate.json_schema import components, first_line
 from gateway.protocol.rest import CHALLENGE, JSON, PROBLEM_JSON, ROUTES, SESSION_COOKIE, Problem, Route
+from gateway.protocol.revising import MERGE_PATCH
 
 Document = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -29,7 +30,7 @@ def document() -> Document:
         "info": {
             "title": "Rivulet",
             "version": PROTOCOL.rpartition(".")[2],
-            "description": "What a gateway tells over plain HTTP. Jobs are run, steered and followed on the socket: "
+            "description": "What a gateway tells and takes over plain HTTP. Jobs are run and followed on the socket: "
             "see asyncapi.json.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -59,6 +60,9 @@ def _operation(route: Route) -> Document:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(route.body)}}}
+    if route.patch is not None:
+        patch = {"type": "object", "description": route.patch}
+        operation["requestBody"] = {"required": True, "content": {MERGE_PATCH: {"schema": patch}}}
     operation["responses"] = {str(route.status.value): _success(route), **_not_modified(route), **_problems(route)}
     return operation
 
@@ -77,7 +81,7 @@ def _parameters(route: Route) -> list[Document]:
     in_query = [_parameter(name, _inline(schema, named)) for name, schema in properties.items()]
     in_header = [
         {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
-        for name, description in route.reads
+        for name, description, _ in route.reads
     ]
     return in_path + in_query + in_header
 
@@ -107,7 +111,10 @@ def _success(route: Route) -> Document:
 
 
 def _headers(route: Route) -> Document:
-    sent = {name: {"description": description, "schema": {"type": "string"}} for name, description in route.sends}
+    sent = {
+        name: {"description": description, "required": always, "schema": {"type": "string"}}
+        for name, description, always in route.sends
+    }
     return {"headers": sent} if sent else {}
 
 
@@ -119,11 +126,8 @@ def _not_modified(route: Route) -> Document:
 
 def _problems(route: Route) -> Document:
     """One response for each status, naming the codes that it may carry."""
-    codes = sorted(route.all_errors, key=lambda code: code.value.http_status)
-    return {
-        str(status): _problem(status, list(group))
-        for status, group in groupby(codes, key=lambda code: code.value.http_status)
-    }
+    codes = sorted(route.all_errors, key=route.status_of)
+    return {str(int(status)): _problem(status, list(group)) for status, group in groupby(codes, key=route.status_of)}
 
 
 def _problem(status: int, codes: list[ErrorCode]) -> Document:
