@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from gateway.protocol.types import FunctionKind
+from gateway.protocol.types import FunctionKind, Idle
 
 
 class Stored(NamedTuple):
@@ -92,6 +92,10 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     external_id: str | None = None
     worker: str | None = None
     restarts: int = 0
+    shared: bool = False
+    forked_from: str | None = None
+    idle: Idle = Idle.RUN
+    idle_s: float = 0
 
 
 class JobStore(Protocol):

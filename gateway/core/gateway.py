@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from gateway.core.archive import Archive
 from gateway.core.counters import Counters
+from gateway.core.demand import Demand
 from gateway.core.durable import Storage
+from gateway.core.forks import Forks
 from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobRules, JobTable, near_miss
@@ -98,6 +100,8 @@ class Gateway:
         self.workers = Workers()
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
+        self.demand = Demand(self.jobs)
+        self._forks = Forks(self.jobs, self.subscribing, self.name_of)
         self._pages: Pages | None = None
         self._authenticate = authenticate
         self._new_id = new_id
@@ -122,7 +126,7 @@ class Gateway:
             frames.GetParameters: self._on_get_parameters,
             frames.SetParameters: self._on_set_parameters,
             frames.Revert: self._on_not_there,
-            frames.Fork: self._on_not_there,
+            frames.Fork: self._on_fork,
             frames.Ping: self._on_ping,
         }
 
@@ -174,6 +178,7 @@ class Gateway:
         for worker in self.workers:
             worker.tick(now)
         self.jobs.tick(now)
+        self.demand.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
         if self._pages is not None:
             self._pages.tick()
@@ -275,6 +280,7 @@ class Gateway:
         stream = self.resolve(command.stream)
         name, parameters = self.name_of(stream), self._parameters_of(stream)
         self.subscribing.subscribe(session, command, stream, name, parameters, on_done)
+        self.demand.wanted(stream)
 
     def _on_resubscribe(self, session: Session, command: frames.Resubscribe, on_done: OnDone) -> None:
         stream = self.subscribing.find(session, command.sub).stream
@@ -283,6 +289,9 @@ class Gateway:
 
     def _on_run(self, session: Session, command: frames.Run, on_done: OnDone) -> None:
         self.jobs.run(command, _principal(session), _as_reply(on_done))
+
+    def _on_fork(self, session: Session, command: frames.Fork, on_done: OnDone) -> None:
+        self._forks.fork(session, command, _principal(session), _as_reply(on_done))
 
     def _on_stop(self, _session: Session, command: frames.Stop, on_done: OnDone) -> None:
         self.jobs.stop(command, _as_reply(on_done))

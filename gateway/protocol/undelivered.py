@@ -18,7 +18,6 @@ UNDELIVERED_FIELDS: Final[Mapping[type[Command], Mapping[str, str]]] = {
         "wait": "leave it out, and wait for the `parameters` push",
     },
     Run: {
-        "share": "leave it out, and look for the job in `list_jobs`",
         "start_timeout_s": "leave it out, and stop the job if it has not started in time",
         "run_timeout_s": "leave it out, and stop the job when the time has come",
     },
