@@ -45,6 +45,11 @@ class JobDirectory:
         self.parameters = self.path / "parameters.jsonl"
         self._lock: TextIO | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether the job has been started before."""
+        return (self.path / "job.json").exists()
+
     def open(self, described: JobFile) -> JobFile:
         """Make the directory, or find it, and hold it.
 
@@ -60,7 +65,7 @@ class JobDirectory:
         file = self.path / "job.json"
         if file.exists():
             return msgspec.json.decode(file.read_bytes(), type=JobFile)
-        self._write(described)
+        describe(self.path, described)
         return described
 
     def journal(self, described: JobFile, outputs: list[str], *, checkpointed: bool) -> tuple[Journal, str]:
@@ -84,7 +89,7 @@ class JobDirectory:
         if file.exists():
             file.replace(file.with_suffix(".old.jsonl"))
         described.epoch = new_epoch()
-        self._write(described)
+        describe(self.path, described)
         return Journal(file, outputs), described.epoch
 
     def last_planned(self) -> int:
@@ -101,10 +106,12 @@ class JobDirectory:
             self._lock.close()
             self._lock = None
 
-    def _write(self, described: JobFile) -> None:
-        made = self.path / "job.json.new"
-        made.write_bytes(msgspec.json.encode(described))
-        made.replace(self.path / "job.json")
+
+def describe(folder: Path, described: JobFile) -> None:
+    """Write `job.json` into a job's folder."""
+    made = folder / "job.json.new"
+    made.write_bytes(msgspec.json.encode(described))
+    made.replace(folder / "job.json")
 
 
 def _newest(folder: Path) -> int:

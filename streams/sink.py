@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
@@ -57,6 +58,7 @@ class Sink(Generic[P]):
         self._outbox = outbox
         self._state = threading.Condition()
         self._running: int | None = None
+        self._holders = 0
         self._stopping = False
         self._closed = False
         self.last_batch = journal.last_batch
@@ -66,6 +68,7 @@ class Sink(Generic[P]):
     def run(self, batch: int, evaluate: Callable[[Snapshot[P]], Tables]) -> None:
         """Evaluate a batch and publish what it gives. Raises `Stopped`, and whatever the author's code raises."""
         with self._state:
+            self._state.wait_for(lambda: not self._holders or self._stopping or self._closed)
             if self._stopping or self._closed:
                 raise Stopped
             self._running = batch
@@ -88,16 +91,36 @@ class Sink(Generic[P]):
         """The snapshot that a batch is computed under; whoever asks first pins it. For any thread."""
         return self._pin(batch)[1]
 
+    @contextmanager
+    def held(self, timeout_seconds: float) -> Iterator[None]:
+        """Wait for the running batch, and let none begin until the block is left. For any thread but the job's.
+
+        Raises `TimeoutError` where the batch does not end in time.
+        """
+        with self._state:
+            self._holders += 1
+        try:
+            with self._state:
+                if not self._state.wait_for(lambda: self._running is None, timeout_seconds):
+                    raise TimeoutError(f"the running micro-batch did not end within {timeout_seconds:g} s")
+            yield
+        finally:
+            with self._state:
+                self._holders -= 1
+                self._state.notify_all()
+
     def stop(self, timeout_seconds: float) -> bool:
         """Begin no further batch; wait for the running one. False where it does not end in time."""
         with self._state:
             self._stopping = True
+            self._state.notify_all()
             return self._state.wait_for(lambda: self._running is None, timeout_seconds)
 
     def close(self) -> None:
         """Publish nothing any more, not even what is being evaluated."""
         with self._state:
             self._closed = True
+            self._state.notify_all()
         self._outbox.release(self._job)
         for pipe in self._pipes.values():
             pipe.close()
