@@ -35,7 +35,7 @@ class Seen:
         self.credit: int | None = None
         self.overflow = subscribed["overflow"]
         self.ended = False
-        self.stream: str = subscribed["stream"]
+        self.stream: str = subscribed.get("stream", "")
         self.publications = 0
         self.gaps = 0
         self._last_gap: dict[str, Any] | None = None
