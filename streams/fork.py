@@ -41,7 +41,7 @@ def forked(original: Job, function: Function[Any], start: StartJob, directory: J
     deadline = time.monotonic() + FORK_SECONDS
     while not original.ended and time.monotonic() < deadline:
         try:
-            with original.held(deadline - time.monotonic()) as (state, last):
+            with original.at_rest(deadline - time.monotonic()) as (state, last):
                 if _committed(state, last):
                     current = original.report()
                     values = forked_values(function.parameters, current.values, start.values)

@@ -181,12 +181,12 @@ class Job(ABC):
             self._end("cancelled", None)
 
     @contextmanager
-    def held(self, timeout_seconds: float) -> Iterator[tuple[JobDirectory, int]]:
+    def at_rest(self, timeout_seconds: float) -> Iterator[tuple[JobDirectory, int]]:
         """Its directory while no micro-batch runs, and the last that ran: Spark is about to commit that, or has.
 
         Raises `TimeoutError` where the running one does not end in time.
         """
-        with self._sink.held(timeout_seconds):
+        with self._sink.at_rest(timeout_seconds):
             yield self._directory, self._sink.last_batch
 
     def _main(self) -> None:

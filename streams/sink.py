@@ -58,7 +58,7 @@ class Sink(Generic[P]):
         self._outbox = outbox
         self._state = threading.Condition()
         self._running: int | None = None
-        self._holders = 0
+        self._resting = 0
         self._stopping = False
         self._closed = False
         self.last_batch = journal.last_batch
@@ -68,7 +68,7 @@ class Sink(Generic[P]):
     def run(self, batch: int, evaluate: Callable[[Snapshot[P]], Tables]) -> None:
         """Evaluate a batch and publish what it gives. Raises `Stopped`, and whatever the author's code raises."""
         with self._state:
-            self._state.wait_for(lambda: not self._holders or self._stopping or self._closed)
+            self._state.wait_for(lambda: not self._resting or self._stopping or self._closed)
             if self._stopping or self._closed:
                 raise Stopped
             self._running = batch
@@ -92,13 +92,13 @@ class Sink(Generic[P]):
         return self._pin(batch)[1]
 
     @contextmanager
-    def held(self, timeout_seconds: float) -> Iterator[None]:
+    def at_rest(self, timeout_seconds: float) -> Iterator[None]:
         """Wait for the running batch, and let none begin until the block is left. For any thread but the job's.
 
         Raises `TimeoutError` where the batch does not end in time.
         """
         with self._state:
-            self._holders += 1
+            self._resting += 1
         try:
             with self._state:
                 if not self._state.wait_for(lambda: self._running is None, timeout_seconds):
@@ -106,7 +106,7 @@ class Sink(Generic[P]):
             yield
         finally:
             with self._state:
-                self._holders -= 1
+                self._resting -= 1
                 self._state.notify_all()
 
     def stop(self, timeout_seconds: float) -> bool:
