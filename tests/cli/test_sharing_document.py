@@ -28,7 +28,7 @@ def test_the_commands(demo: Demo) -> None:
     assert first == second
     assert first.endswith("is queued: waits for its first subscriber\n")
     shared = first.partition(" ")[0]
-    (line,) = [line for line in jobs.splitlines() if line.startswith(f"{shared} ")]
+    (line,) = [line for line in jobs.splitlines() if line.split()[:1] == [shared]]
     assert "shared, stops when idle" in line
     assert fork == "strict is starting, forked from host_metrics\n"
     assert stop == "strict is cancelled\n"
