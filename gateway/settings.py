@@ -47,6 +47,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     functions: Annotated[tuple[str, ...], _text("modules, files or folders with functions, besides the bundled")] = ()
     spark: Annotated[dict[str, str], _text("Spark settings of the local workers")] = {}
     worker_grace_seconds: Annotated[float, Positive, _text("how long a worker outlives its gateway")] = 60.0
+    shared_idle_seconds: Annotated[
+        float, Positive, _text("a shared job to which nobody has been subscribed for so long is stopped")
+    ] = 60.0
     drain_seconds: Annotated[float, Meta(ge=0), _text("time between `drain` and closing the sockets")] = 1.0
     max_sessions: Annotated[int, Positive, _text("sockets at a time")] = 10_000
     max_subscriptions: Annotated[int, Positive, _text("subscriptions of one socket")] = 128
@@ -91,7 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 heartbeat_seconds=self.heartbeat_seconds,
             ),
             retention=Retention(self.history_publications, self.history_bytes, self.history_seconds),
-            jobs=JobRules(worker_grace_seconds=self.worker_grace_seconds),
+            jobs=JobRules(worker_grace_seconds=self.worker_grace_seconds, shared_idle_seconds=self.shared_idle_seconds),
             max_sessions=self.max_sessions,
             block_seconds=self.block_seconds,
             durable_streams=self.durable_streams,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from gateway.protocol.types import FunctionInfo, FunctionKind, OutputInfo, OutputMode
+from gateway.protocol.types import FunctionInfo, FunctionKind, Idle, OutputInfo, OutputMode
 from streams.controls import JobParameters
 from streams.errors import DeclarationError
 from streams.live import LiveSource
@@ -29,6 +30,7 @@ BatchPartT = TypeVar("BatchPartT", bound=BatchPart)
 PipeT = TypeVar("PipeT", bound=Pipe)
 
 DEFAULT_TRIGGER_MS = 500
+DEFAULT_IDLE_SECONDS = 30.0
 
 
 class Function(Generic[P]):
@@ -38,6 +40,9 @@ class Function(Generic[P]):
     """
 
     kind: FunctionKind
+    #: What becomes of its jobs when nobody has listened for `idle_seconds`.
+    idle = Idle.RUN
+    idle_seconds = 0.0
 
     def __init__(
         self, plain: Callable[..., Any], parameters: type[P], outputs: Sequence[Output | str], mode: OutputMode
@@ -76,6 +81,8 @@ class Function(Generic[P]):
             description=self.description,
             parameters=self.job_parameters.schema(),
             outputs=self.outputs,
+            idle=self.idle,
+            idle_s=self.idle_seconds,
         )
 
     @property
@@ -104,12 +111,17 @@ class StreamFunction(Function[P]):
         trigger_ms: int,
         conf: Mapping[str, str],
         on_failed_change: str,
+        idle: Idle,
+        idle_seconds: float,
     ) -> None:
         super().__init__(plain, parameters, outputs, output_mode)
         _expect_trigger(self.name, trigger_ms)
         if on_failed_change not in ("revert", "fail"):
             raise DeclarationError(f"{self.name}: `on_failed_change` is revert or fail, not {on_failed_change!r}")
         _expect_conf(self.name, conf)
+        _expect_seconds(self.name, idle_seconds)
+        self.idle = idle
+        self.idle_seconds = float(idle_seconds) if idle is Idle.PAUSE else 0.0
         self.conf = MappingProxyType(dict(conf))
         self.output_mode = output_mode
         self.trigger_ms = trigger_ms
@@ -214,6 +226,11 @@ def _expect_trigger(function: str, given: object) -> None:
         raise DeclarationError(f"{function}: `trigger_ms` is a whole number of milliseconds >= 0, not {given!r}")
 
 
+def _expect_seconds(function: str, given: object) -> None:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < math.inf:
+        raise DeclarationError(f"{function}: `idle_seconds` is a number of seconds > 0, not {given!r}")
+
+
 def _expect_conf(function: str, given: object) -> None:
     if not isinstance(given, Mapping) or not all(
         isinstance(name, str) and name.startswith("spark.sql.") and isinstance(value, str)
@@ -245,6 +262,8 @@ def stream(
     trigger_ms: int = ...,
     conf: Mapping[str, str] = ...,
     on_failed_change: str = ...,
+    idle: str = ...,
+    idle_seconds: float = ...,
 ) -> Callable[[Callable[[SparkSession], DataFrame]], StreamFunction[NoParameters]]: ...
 @overload
 def stream(
@@ -255,6 +274,8 @@ def stream(
     trigger_ms: int = ...,
     conf: Mapping[str, str] = ...,
     on_failed_change: str = ...,
+    idle: str = ...,
+    idle_seconds: float = ...,
 ) -> Callable[[Callable[[SparkSession, P], DataFrame]], StreamFunction[P]]: ...
 def stream(
     plain: Callable[..., DataFrame] | None = None,
@@ -266,6 +287,8 @@ def stream(
     trigger_ms: int = DEFAULT_TRIGGER_MS,
     conf: Mapping[str, str] = MappingProxyType({}),
     on_failed_change: str = "revert",
+    idle: str = "run",
+    idle_seconds: float = DEFAULT_IDLE_SECONDS,
 ) -> Any:
     """Declare a stream function: `(spark, parameters)` to a streaming DataFrame.
 
@@ -273,12 +296,16 @@ def stream(
     `complete`; `trigger_ms` the least time between micro-batches; `conf` holds Spark SQL settings for the job's own
     session (plain PySpark, as in a unit test, does not see them). `on_failed_change` says what becomes of a job that
     fails under a change before the first micro-batch under it is out: `revert` (the change is rejected, and the job
-    goes on without it) or `fail`. Raises `DeclarationError` for a bad declaration.
+    goes on without it) or `fail`. With `idle="pause"` its jobs rest when nobody has
+    been subscribed to any output for `idle_seconds`, and go on from there when somebody is. Raises `DeclarationError`
+    for a bad declaration.
     """
-    mode = read_output_mode(output_mode)
+    mode, at_rest = read_output_mode(output_mode), read_idle(idle)
 
     def declare(function: Callable[..., DataFrame]) -> StreamFunction[Any]:
-        return StreamFunction(function, parameters, outputs, mode, trigger_ms, conf, on_failed_change)
+        return StreamFunction(
+            function, parameters, outputs, mode, trigger_ms, conf, on_failed_change, at_rest, idle_seconds
+        )
 
     return declare if plain is None else declare(plain)
 
@@ -319,3 +346,10 @@ def read_output_mode(mode: str) -> OutputMode:
         raise DeclarationError(
             f"`output_mode` is one of {', '.join(OutputMode)}, as in writeStream.outputMode: {mode!r}"
         ) from None
+
+
+def read_idle(idle: str) -> Idle:
+    """What may be declared to become of a job when nobody listens; raises `DeclarationError` for anything else."""
+    if idle not in (Idle.RUN, Idle.PAUSE):
+        raise DeclarationError(f"`idle` is {Idle.RUN} or {Idle.PAUSE}, not {idle!r}")
+    return Idle(idle)

@@ -59,6 +59,11 @@ class JobDirectory:
         """Spark's checkpoint that is in use."""
         return self._part("checkpoint", self.generation, "")
 
+    @property
+    def known(self) -> bool:
+        """Whether the job has been started before."""
+        return (self.path / "job.json").exists()
+
     def open(self, described: JobFile) -> JobFile:
         """Make the directory, or find it, and hold it.
 
@@ -75,13 +80,13 @@ class JobDirectory:
         if file.exists():
             described = msgspec.json.decode(file.read_bytes(), type=JobFile)
         else:
-            self.write(described)
+            describe(self.path, described)
         self.generation = described.generation
         self.remove_others()
         return described
 
     def begin_anew(self, outputs: list[str]) -> Journal:
-        """Use an empty checkpoint, and a journal of its own; `job.json` does not name them before `write`."""
+        """Use an empty checkpoint, and a journal of its own; `job.json` does not name them before `describe`."""
         self.generation += 1
         self._remove(self.generation)
         return Journal(self._part("journal", self.generation, ".jsonl"), outputs)
@@ -117,7 +122,7 @@ class JobDirectory:
         if file.exists():
             file.replace(file.with_suffix(".old.jsonl"))
         described.epoch = new_epoch()
-        self.write(described)
+        describe(self.path, described)
         return Journal(file, outputs), described.epoch
 
     def last_planned(self) -> int:
@@ -143,18 +148,19 @@ class JobDirectory:
             self._lock.close()
             self._lock = None
 
-    def write(self, described: JobFile) -> None:
-        """Put another `job.json` in the place of the one there is, whole or not at all."""
-        made = self.path / "job.json.new"
-        made.write_bytes(msgspec.json.encode(described))
-        made.replace(self.path / "job.json")
-
     def _part(self, name: str, generation: int, suffix: str) -> Path:
         return self.path / (f"{name}-{generation}{suffix}" if generation else f"{name}{suffix}")
 
     def _remove(self, generation: int) -> None:
         shutil.rmtree(self._part("checkpoint", generation, ""), ignore_errors=True)
         self._part("journal", generation, ".jsonl").unlink(missing_ok=True)
+
+
+def describe(folder: Path, described: JobFile) -> None:
+    """Put another `job.json` in the place of the one that a job's folder has, whole or not at all."""
+    made = folder / "job.json.new"
+    made.write_bytes(msgspec.json.encode(described))
+    made.replace(folder / "job.json")
 
 
 def _generation_of(path: Path) -> int | None:

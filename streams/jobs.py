@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import logging
+import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -20,7 +22,8 @@ from gateway.protocol.types import Effect, Fault, StopMode
 from streams.changing import Wanted, under_values
 from streams.discovery import Catalogue
 from streams.errors import Faults
-from streams.function import StreamFunction
+from streams.fork import forked
+from streams.function import Function, StreamFunction
 from streams.jobdir import InUse, JobDirectory
 from streams.outbox import Outbox
 from streams.pipes import PipeFailed
@@ -33,6 +36,7 @@ log = logging.getLogger("rivulet.worker")
 #: Jobs that have ended are kept for a gateway that comes back and asks; beyond this the oldest are forgotten.
 KEPT_ENDED_JOBS: Final = 32
 Request = StartJob | StopJob | SetJobParameters | GetChanges | IdleJob
+R = TypeVar("R", StartJob, StopJob, SetJobParameters, GetChanges, IdleJob)
 
 
 class Jobs:
@@ -44,27 +48,29 @@ class Jobs:
         self._around = around
         self._outbox = outbox
         self._jobs: dict[str, Job] = {}
+        self._forking = threading.Lock()
         self._stoppers = ThreadPoolExecutor(16, thread_name_prefix="stop")
 
     def reports(self) -> tuple[JobReport, ...]:
         """Every job that there is, and those that have ended lately."""
-        return tuple(job.report() for job in self._jobs.values())
+        return tuple(job.report() for job in list(self._jobs.values()))
 
     def serve(self, request: Request) -> None:
         """Do what is asked and answer."""
+        if isinstance(request, StartJob):
+            self._answer(request, self._start)
+        elif isinstance(request, StopJob):
+            self._answer(request, self._stop)
+        elif isinstance(request, SetJobParameters):
+            self._answer(request, self._set)
+        elif isinstance(request, GetChanges):
+            self._answer(request, self._tell_changes)
+        else:
+            self._answer(request, self._rest)
+
+    def _answer(self, request: R, serve: Callable[[R], None]) -> None:
         try:
-            if isinstance(request, StartJob):
-                self._start(request)
-            elif isinstance(request, StopJob):
-                self._stop(request)
-            elif isinstance(request, SetJobParameters):
-                self._set(request)
-            elif isinstance(request, GetChanges):
-                changes = self._find(request.job).revisions.changes(request.after)
-                self._outbox.control(Done(request=request.request, changes=changes))
-            else:
-                self._alive(request.job).set_idle(request.idle)
-                self._outbox.control(Done(request=request.request))
+            serve(request)
         except RivuletError as refused:
             faults = refused.faults or ((Fault(refused.path, refused.detail),) if refused.path else ())
             self._fail(request.request, refused.code, refused.detail, faults)
@@ -74,7 +80,7 @@ class Jobs:
 
     def shutdown(self) -> None:
         """Stop all jobs on a batch boundary, saying nothing of it: they will be started again. Takes bounded time."""
-        running = [job for job in self._jobs.values() if not job.ended]
+        running = [job for job in list(self._jobs.values()) if not job.ended]
         for done in [self._stoppers.submit(job.stop, StopMode.GRACEFUL, quiet=True) for job in running]:
             try:
                 done.result()
@@ -87,9 +93,34 @@ class Jobs:
         if known is not None and not known.ended:
             self._outbox.control(Done(request=request.request, job=known.report()))
             return
-        function = self._catalogue.functions.get(request.function)
-        if function is None:
-            raise RivuletError(ErrorCode.NOT_FOUND, self._unknown(request.function), "$.function")
+        if isinstance(request.fork_of, str) and not JobDirectory(self._data, request.job).known:
+            # Not here: it waits for a micro-batch of the original.
+            self._stoppers.submit(self._answer, request, self._fork)
+            return
+        self._begin(request)
+
+    def _fork(self, request: StartJob) -> None:
+        with self._forking:  # one that is asked for again, the link having been lost meanwhile, is made once
+            known = self._jobs.get(request.job)
+            if known is not None:
+                self._outbox.control(Done(request=request.request, job=known.report()))
+                return
+            assert isinstance(request.fork_of, str)
+            original = self._find(request.fork_of)
+            if original.ended or not isinstance(original, StreamJob):
+                raise RivuletError(ErrorCode.CONFLICT, "only a running stream can be forked", "$.job")
+            directory = JobDirectory(self._data, request.job)
+            try:
+                with forked(original, self._function(request), request, directory) as start:
+                    # While the original is held: whatever it publishes next, the gateway knows of the fork before.
+                    self._begin(start)
+            except BaseException:  # what was refused after it was made is not to be found by a later start
+                if request.job not in self._jobs:
+                    shutil.rmtree(directory.path, ignore_errors=True)
+                raise
+
+    def _begin(self, request: StartJob) -> None:
+        function = self._function(request)
         kind: Callable[..., Job] = StreamJob if isinstance(function, StreamFunction) else BatchJob
         try:
             job = kind(request, function, JobDirectory(self._data, request.job), self._around)
@@ -105,6 +136,12 @@ class Jobs:
             self._outbox.open(job.id, output, tail)
         self._outbox.control(Done(request=request.request, job=job.report()))
         job.start()
+
+    def _function(self, request: StartJob) -> Function[Any]:
+        function = self._catalogue.functions.get(request.function)
+        if function is None:
+            raise RivuletError(ErrorCode.NOT_FOUND, self._unknown(request.function), "$.function")
+        return function
 
     def _stop(self, request: StopJob) -> None:
         job = self._find(request.job)
@@ -149,6 +186,14 @@ class Jobs:
         if not request.dry_run:
             job.parameters_changed()
 
+    def _tell_changes(self, request: GetChanges) -> None:
+        changes = self._find(request.job).revisions.changes(request.after)
+        self._outbox.control(Done(request=request.request, changes=changes))
+
+    def _rest(self, request: IdleJob) -> None:
+        self._alive(request.job).set_idle(request.idle)
+        self._outbox.control(Done(request=request.request))
+
     def _alive(self, name: str) -> Job:
         job = self._find(name)
         if job.ended:
@@ -170,9 +215,9 @@ class Jobs:
         return f"there is no function {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {known}")
 
     def _forget_old(self) -> None:
-        ended = [job for job in self._jobs.values() if job.ended]
+        ended = [job for job in list(self._jobs.values()) if job.ended]
         for job in ended[: max(0, len(ended) - KEPT_ENDED_JOBS)]:
-            del self._jobs[job.id]
+            self._jobs.pop(job.id, None)
             self._outbox.forget(job.id, tuple(job.tails))
 
     def _fail(self, request: int, code: ErrorCode, detail: str, faults: tuple[Fault, ...] = ()) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from streams.jobdir import JobDirectory, JobFile
+from streams.jobdir import JobDirectory, JobFile, describe
 from streams.own import new_epoch
 from streams.pipes import PipedOutput
 from streams.sink import Numbering, Sink
@@ -89,7 +89,7 @@ class Numberings:
     def _keep(self) -> None:
         assert self._trial is not None, "it is what the sink uses"
         trial, self._trial = self._trial, None
-        self._directory.write(trial.described)
+        describe(self._directory.path, trial.described)
         before, self.current, self._described = self.current, trial.numbering, trial.described
         before.close()
         self._untidy = True

@@ -159,6 +159,8 @@ class Job(ABC):
             streams=tuple(streams),
             applied_revision=self.revisions.applied_revision,
             applied_batch=self.revisions.applied_batch,
+            idle=self._function.idle,
+            idle_s=self._function.idle_seconds,
             name=self._start.name,
             function=self._function.name,
             principal=self._start.principal,
@@ -185,6 +187,15 @@ class Job(ABC):
             log.warning("job %s does not stop and is left behind: its code does not return", self._start.name)
             self._sink.close()
             self._end("cancelled", None)
+
+    @contextmanager
+    def at_rest(self, timeout_seconds: float) -> Iterator[tuple[JobDirectory, int]]:
+        """Its directory while no micro-batch runs, and the last that ran: Spark is about to commit that, or has.
+
+        Raises `TimeoutError` where the running one does not end in time.
+        """
+        with self._sink.at_rest(timeout_seconds):
+            yield self._directory, self._sink.last_batch
 
     def _main(self) -> None:
         with self._calls():

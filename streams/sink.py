@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
@@ -68,6 +69,7 @@ class Sink(Generic[P]):
         self._outbox = outbox
         self._state = threading.Condition()
         self._running: int | None = None
+        self._resting = 0
         self._stopping = False
         self._held = False
         self.use(numbering)
@@ -78,7 +80,8 @@ class Sink(Generic[P]):
     def run(self, batch: int, evaluate: Callable[[Snapshot[P]], Tables]) -> None:
         """Evaluate a batch and publish what it gives. Raises `Stopped`, and whatever the author's code raises."""
         with self._state:
-            if self._stopping or self._held or self._closed:
+            self._state.wait_for(lambda: not self._resting or self._over)
+            if self._over:
                 raise Stopped
             self._running = batch
         try:
@@ -114,10 +117,19 @@ class Sink(Generic[P]):
         with self._state:
             return self._journal.last_batch + 1
 
+    @property
+    def last_batch(self) -> int:
+        """The last batch that has handed anything over, -1 where none has; the next may be pinned already."""
+        with self._state:
+            last = self._journal.last_batch
+            entry = self._journal.get(last)
+            return last - 1 if entry is not None and not entry.last else last
+
     def hold(self) -> None:
         """Begin no further batch until `resume`."""
         with self._state:
             self._held = True
+            self._state.notify_all()
 
     def resume(self) -> None:
         """Begin batches again."""
@@ -140,17 +152,41 @@ class Sink(Generic[P]):
                 self._journal.drop(entry.batch)
             self._revisions.release(at)
 
+    @contextmanager
+    def at_rest(self, timeout_seconds: float) -> Iterator[None]:
+        """Wait for the running batch, and let none begin until the block is left. For any thread but the job's.
+
+        Raises `TimeoutError` where the batch does not end in time.
+        """
+        with self._state:
+            self._resting += 1
+        try:
+            with self._state:
+                if not self._state.wait_for(lambda: self._running is None, timeout_seconds):
+                    raise TimeoutError(f"the running micro-batch did not end within {timeout_seconds:g} s")
+            yield
+        finally:
+            with self._state:
+                self._resting -= 1
+                self._state.notify_all()
+
     def stop(self, timeout_seconds: float) -> bool:
         """Begin no further batch; wait for the running one. False where it does not end in time."""
         with self._state:
             self._stopping = True
+            self._state.notify_all()
         return self.idle(timeout_seconds)
 
     def close(self) -> None:
         """Publish nothing any more, not even what is being evaluated."""
         with self._state:
             self._closed = True
+            self._state.notify_all()
         self._outbox.release(self._job)
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping or self._held or self._closed
 
     def _pin(self, batch: int) -> tuple[Batch, Snapshot[P]]:
         with self._state:

@@ -35,8 +35,10 @@ class Seen:
         self.credit: int | None = None
         self.overflow = subscribed["overflow"]
         self.ended = False
+        self.stream: str = subscribed.get("stream", "")
         self.publications = 0
         self.gaps = 0
+        self._last_gap: dict[str, Any] | None = None
 
     def apply(self, options: dict[str, Any], subscribed: dict[str, Any]) -> None:
         """Have other options from now on."""
@@ -56,6 +58,8 @@ class Seen:
             self.ended = True
         elif frame["type"] == "gap":
             self._gap(frame)
+        elif frame["type"] == "subscription_moved":
+            self._moved(frame)
         elif frame["type"] == "subscription_degraded":
             assert self.overflow == "block"
             self.overflow = frame["overflow"]
@@ -64,6 +68,7 @@ class Seen:
 
     def _gap(self, frame: dict[str, Any]) -> None:
         self.gaps += 1
+        self._last_gap = frame
         if frame["reason"] == "epoch":
             assert frame["epoch"] != self.epoch
             assert frame["from"] == 1
@@ -78,9 +83,18 @@ class Seen:
         self.epoch, self.offset = frame["epoch"], frame["to"]
         assert not any(self._kept(self.epoch, offset) for offset in range(frame["from"], frame["to"] + 1))
 
+    def _moved(self, frame: dict[str, Any]) -> None:
+        """It goes on with another stream, which its `epoch` gap has just told of."""
+        assert self._last_gap is not None
+        assert (self._last_gap["reason"], self._last_gap["from"], self._last_gap["to"]) == ("epoch", 1, 0)
+        assert (frame["epoch"], frame["offset"]) == (self.epoch, self.offset)
+        self.stream = frame["stream"]
+        self._last_gap = None
+
     def _publication(self, frame: dict[str, Any]) -> None:
         self.publications += 1
         self._begun = True
+        self._last_gap = None
         first, last = frame.get("from", frame["offset"]), frame["offset"]
         assert (frame["epoch"], first) == (self.epoch, self.offset + 1)
         assert last >= first

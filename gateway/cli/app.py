@@ -28,6 +28,7 @@ app.command(
 app.command(rich_help_panel=WORK)(jobs.functions)
 app.command(rich_help_panel=WORK)(jobs.jobs)
 app.command(rich_help_panel=WORK)(jobs.run)
+app.command(rich_help_panel=WORK)(jobs.fork)
 app.command(rich_help_panel=WORK)(jobs.stop)
 app.command(rich_help_panel=WORK)(tail.tail)
 app.command(rich_help_panel=WORK)(parameters.get)

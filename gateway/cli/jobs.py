@@ -1,4 +1,4 @@
-"""`rivulet functions | jobs | run | stop`."""
+"""`rivulet functions | jobs | run | fork | stop`."""
 
 from __future__ import annotations
 
@@ -96,6 +96,7 @@ def jobs(
     if json:
         print_json(found)
         return
+    names = {job.id: job.name for job in found}
     rows = [
         (
             job.name,
@@ -105,12 +106,23 @@ def jobs(
             job.revision,
             job.restarts,
             job.started_at,
+            job_notes(job, names),
             (job.reason or "").partition("\n")[0],
         )
         for job in found
     ]
-    columns = ("job", "state", "function", "outputs", "revision", "restarts", "started (UTC)", "reason")
+    columns = ("job", "state", "function", "outputs", "revision", "restarts", "started (UTC)", "notes", "reason")
     print_table(columns, rows, "No jobs. Start one: rivulet run FUNCTION (rivulet functions lists them).")
+
+
+def job_notes(job: JobInfo, names: dict[str, str]) -> str:
+    """Whose a job is, and what becomes of it when nobody listens; `names` are those of the jobs that are there."""
+    notes = ["shared"] if job.shared else []
+    if job.forked_from is not None:
+        notes.append(f"fork of {names.get(job.forked_from, job.forked_from)}")
+    if job.idle != "run":
+        notes.append({"pause": "pauses", "stop": "stops"}[job.idle] + " when idle")
+    return ", ".join(notes)
 
 
 def run(
@@ -119,6 +131,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="The job's name; the function's where it is free.")] = None,
     context: Annotated[str, typer.Option(help="The context to run it in.")] = "default",
     external_id: Annotated[str | None, typer.Option(help="A name of yours for it, carried along.")] = None,
+    share: Annotated[bool, typer.Option("--share", help="Take part in one that runs the same.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its first output until it ends.")] = False,
     json: Json = False,
     gateway: Gateway = GATEWAY,
@@ -130,6 +143,7 @@ def run(
     rivulet run host_metrics
     rivulet run host_metrics threshold=2.5 metrics=cpu,memory --name watch
     rivulet run word_count 'stop_words=["the", "a"]' --follow
+    rivulet run host_metrics threshold=2 --share
     """
     from gateway.cli.output import note, print_json, progress
     from gateway.cli.values import parse_values
@@ -144,12 +158,13 @@ def run(
 
     async def work(client: Client) -> int:
         progress(f"starting {function}")
-        job = await client.run(function, parameters, name=name, context=context, external_id=external_id)
+        job = await client.run(function, parameters, name=name, context=context, external_id=external_id, share=share)
         started.append(job)
         if json:
             print_json(job)
         elif not follow:
-            print(f"{job.name} is {job.state}")
+            waits = f": {job.reason}" if job.state == "queued" and job.reason else ""
+            print(f"{job.name} is {job.state}{waits}")
             progress("".join(f"  rivulet tail {job.name}/{output.name}\n" for output in job.outputs).rstrip())
         if not follow:
             return 0
@@ -168,6 +183,36 @@ def run(
         note(f"{started[0].name} goes on; stop it with: rivulet stop {started[0].name}")
         return
     raise typer.Exit(code)
+
+
+def fork(
+    job: JobArgument,
+    values: ValuesArgument = None,
+    name: Annotated[str | None, typer.Option(help="The new job's name; the function's where it is free.")] = None,
+    json: Json = False,
+    gateway: Gateway = GATEWAY,
+    token: Token = None,
+) -> None:
+    """Start a job that goes on from where JOB is, with other parameters; JOB goes on as it was.
+
+    \b
+    rivulet fork host_metrics threshold=2.5
+    rivulet fork host_metrics threshold=2.5 --name strict
+    """
+    from gateway.cli.output import print_json, progress
+    from gateway.cli.values import parse_values
+
+    async def work(client: Client) -> JobInfo:
+        schema = (await client.get_parameters(job)).schema or None
+        progress(f"forking {job}")
+        return await client.fork(job, parse_values(values or (), schema), name=name)
+
+    made = with_client(gateway, token, work)
+    if json:
+        print_json(made)
+    else:
+        print(f"{made.name} is {made.state}, forked from {job}")
+        progress("".join(f"  rivulet tail {made.name}/{output.name}\n" for output in made.outputs).rstrip())
 
 
 def stop(

@@ -24,6 +24,12 @@ class Account:
         if position != self.position:
             raise self.violation(f"the gateway went on after offset {position.offset} of epoch {position.epoch!r}")
 
+    def move(self, stream: str, position: Position) -> None:
+        """It is another stream's from now on, after `position`, which the gap before has told of."""
+        if position != self.position:
+            raise self.violation(f"it was moved to offset {position.offset} of epoch {position.epoch!r} of {stream}")
+        self._stream = stream
+
     def take(self, frame: frames.Publication | frames.Gap) -> int:
         """Enter a frame and return the first offset that it covers; raise `AccountViolation` where it does not fit."""
         expected = self.position.offset + 1

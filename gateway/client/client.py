@@ -134,9 +134,14 @@ class Client:
         name: str | None = None,
         context: str = "default",
         external_id: str | None = None,
+        share: bool = False,
         timeout: float = START_TIMEOUT_SECONDS,  # noqa: ASYNC109 - the gateway answers in its own time
     ) -> JobInfo:
-        """Start a job; returns when a worker has taken it, which is before its first batch. `timeout` in seconds."""
+        """Start a job; returns when a worker has taken it, which is before its first batch. `timeout` in seconds.
+
+        With `share` a job that runs the same with the same parameters is returned where there is one. It starts when
+        somebody subscribes to it first, and is stopped some time after nobody does any more.
+        """
 
         def command(command_id: int) -> frames.Run:
             return frames.Run(
@@ -146,6 +151,34 @@ class Client:
                 context=context,
                 name=UNSET if name is None else name,
                 external_id=UNSET if external_id is None else external_id,
+                share=share,
+            )
+
+        return (await self._ask(command, frames.JobReply, timeout)).job
+
+    async def fork(
+        self,
+        job: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        subscriptions: Iterable[Subscription] | None = None,
+        timeout: float = START_TIMEOUT_SECONDS,  # noqa: ASYNC109 - as long as the running batch may take
+    ) -> JobInfo:
+        """Start a job of one's own that goes on from where another is, with other parameters (a merge patch).
+
+        This client's `subscriptions` (None: all to the job's outputs) go over to it: after a `Gap` with reason `epoch`,
+        in which nothing is missing, they yield what it publishes. `timeout` in seconds.
+        """
+        subs = None if subscriptions is None else tuple(each.sub for each in subscriptions)
+
+        def command(command_id: int) -> frames.Fork:
+            return frames.Fork(
+                id=command_id,
+                job=job,
+                values=dict(values or {}),
+                name=UNSET if name is None else name,
+                subs=UNSET if subs is None else subs,
             )
 
         return (await self._ask(command, frames.JobReply, timeout)).job

@@ -190,6 +190,9 @@ class Connection:
             case frames.SubscriptionDegraded():
                 if feed := self._feeds.get(frame.sub):
                     feed.degrade(frame)
+            case frames.SubscriptionMoved():
+                if feed := self._feeds.get(frame.sub):
+                    self._move(feed, frame)
             case frames.Parameters() | frames.Job():
                 self._on_push(frame)
             case frames.Drain():
@@ -204,6 +207,12 @@ class Connection:
             return
         try:
             feed.take(frame, table)
+        except AccountViolation as violation:
+            self._drop(feed, violation)
+
+    def _move(self, feed: Feed, frame: frames.SubscriptionMoved) -> None:
+        try:
+            feed.move(frame)
         except AccountViolation as violation:
             self._drop(feed, violation)
 

@@ -6,6 +6,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.client.account import Account
 from gateway.client.demand import Demand
 from gateway.client.events import Gap, Publication, event_of
@@ -66,10 +68,21 @@ class Feed(ABC):
         """Enter a frame into the account and hand it over; raises `AccountViolation` where it does not fit."""
         if self._account is None:
             return
+        unbegun = not self._account.position.epoch
         first = self._account.take(frame)
+        if unbegun and isinstance(frame, frames.Gap) and frame.to < frame.from_:
+            return  # the stream's first epoch: nothing was there before that could be missed
         if self.demand and isinstance(frame, frames.Publication) and not self.demand.arrived():
             raise self._account.violation("more publications came than were asked for")
         self.hand_over(event_of(self.stream, frame, first, table))
+
+    def move(self, frame: frames.SubscriptionMoved) -> None:
+        """It goes on with another stream; raises `AccountViolation` where that does not begin where we are."""
+        if self._account is None or self.subscribed is None:
+            return
+        self._account.move(frame.stream, Position(frame.epoch, frame.offset))
+        self.stream = frame.stream
+        self.subscribed = replace(self.subscribed, stream=frame.stream, epoch=frame.epoch, offset=frame.offset)
 
     def degrade(self, frame: frames.SubscriptionDegraded) -> None:
         """The gateway has put another policy in place of the one that was asked for."""

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.conformance.case import Broken, check, short
 from gateway.conformance.wire import Frame, Wire
 
-_EVENTS = frozenset({"publication", "gap", "subscription_ended"})
+_EVENTS = frozenset({"publication", "gap", "subscription_moved", "subscription_ended"})
 
 
 class Ledger:
@@ -17,11 +17,13 @@ class Ledger:
         self.wire = wire
         self.sub: int = subscribed["sub"]
         self.subscribed = subscribed
+        self.stream: str | None = subscribed.get("stream")
         self.epoch: str = subscribed["epoch"]
         self.offset: int = subscribed["offset"]
         self.credit = credit
         self.publications: list[Frame] = []
         self.gaps: list[Frame] = []
+        self._newest: Frame | None = None
 
     @property
     def position(self) -> dict[str, Any]:
@@ -29,14 +31,17 @@ class Ledger:
         return {"epoch": self.epoch, "offset": self.offset}
 
     async def event(self) -> Frame:
-        """The next publication or gap; raises `Broken` where it does not fit the account, or the stream ended."""
+        """The next publication, gap or move; raises `Broken` where it does not fit the account, or the stream ended."""
         frame = await self.wire.push(lambda each: each.get("sub") == self.sub and each["type"] in _EVENTS)
         if frame["type"] == "subscription_ended":
             raise Broken(f"the subscription was ended: {frame.get('reason')}")
         if frame["type"] == "gap":
             self._take_gap(frame)
+        elif frame["type"] == "subscription_moved":
+            self._take_move(frame)
         else:
             self._take_publication(frame)
+        self._newest = frame
         return frame
 
     async def take(self, count: int) -> list[Frame]:
@@ -84,6 +89,14 @@ class Ledger:
             self._end_to_end(gap, first, last)
         self.epoch, self.offset = gap["epoch"], last
         self.gaps.append(gap)
+
+    def _take_move(self, moved: Frame) -> None:
+        before = self._newest or {}
+        check(before.get("reason") == "epoch", "a subscription was moved, and no gap with reason `epoch` came before")
+        where = {"epoch": moved.get("epoch"), "offset": moved.get("offset")}
+        check(where == self.position, f"it was moved to {where}, and the gap before told of {self.position}")
+        check(isinstance(moved.get("stream"), str), f"it was moved to {moved.get('stream')!r}, which is no stream")
+        self.stream = moved["stream"]
 
     def _take_publication(self, frame: Frame) -> None:
         self._end_to_end(frame, *span(frame))

@@ -24,7 +24,9 @@ _TRACED = 24
 _REPLY_OF = {tag_of(command): tag_of(command.reply) for command in COMMANDS}
 _PUSHES = frozenset(map(tag_of, PUSHES))
 _REPLIES = frozenset(map(tag_of, REPLIES)) - _PUSHES
-_OF_SUBSCRIPTION = frozenset({"publication", "gap", "subscription_ended", "subscription_degraded"})
+_OF_SUBSCRIPTION = frozenset(
+    {"publication", "gap", "subscription_ended", "subscription_moved", "subscription_degraded"}
+)
 
 
 class Trace:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from gateway.protocol.types import Change, FunctionKind
+from gateway.protocol.types import Change, FunctionKind, Idle
 
 
 class Stored(NamedTuple):
@@ -93,6 +93,10 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: str | None = None
     restarts: int = 0
     revision: int = 0
+    shared: bool = False
+    forked_from: str | None = None
+    idle: Idle = Idle.RUN
+    idle_s: float = 0
 
 
 class JobStore(Protocol):

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from gateway.core.archive import Archive
 from gateway.core.counters import Counters
+from gateway.core.demand import Demand
 from gateway.core.durable import Storage
+from gateway.core.forks import Forks
 from gateway.core.hub import Hub, OwnStream
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobRules, JobTable, near_miss
@@ -101,6 +103,8 @@ class Gateway:
         self.table = JobTable(self.hub, self.workers, self, rules.jobs, wall, clock)
         self.jobs = Jobs(self.table, new_id)
         self.steering = Steering(self.table, self.jobs.placement, later)
+        self.demand = Demand(self.jobs)
+        self._forks = Forks(self.jobs, self.subscribing, self.name_of)
         #: What comes from the disk; None where nothing is kept there.
         self.pages: Pages | None = None
         self._authenticate = authenticate
@@ -126,7 +130,7 @@ class Gateway:
             frames.GetParameters: lambda _session, command, done: done(self.steering.get(command)),
             frames.SetParameters: lambda session, command, done: self.steering.set(command, _changer(session), done),
             frames.Revert: lambda session, command, done: self.steering.revert(command, _changer(session), done),
-            frames.Fork: self._on_not_there,
+            frames.Fork: self._on_fork,
             frames.Ping: self._on_ping,
         }
 
@@ -181,6 +185,7 @@ class Gateway:
         for worker in self.workers:
             worker.tick(now)
         self.jobs.tick(now)
+        self.demand.tick(now)
         self.hub.tick(now, self.rules.block_seconds)
         if self.pages is not None:
             self.pages.tick()
@@ -289,6 +294,7 @@ class Gateway:
         stream = self.resolve(command.stream)
         name, parameters = self.name_of(stream), self._parameters_of(stream)
         self.subscribing.subscribe(session, command, stream, name, parameters, on_done)
+        self.demand.wanted(stream)
 
     def _on_resubscribe(self, session: Session, command: frames.Resubscribe, on_done: OnDone) -> None:
         stream = self.subscribing.find(session, command.sub).stream
@@ -298,6 +304,9 @@ class Gateway:
     def _on_run(self, session: Session, command: frames.Run, on_done: OnDone) -> None:
         self.jobs.run(command, _principal(session), _as_reply(on_done))
 
+    def _on_fork(self, session: Session, command: frames.Fork, on_done: OnDone) -> None:
+        self._forks.fork(session, command, _principal(session), _as_reply(on_done))
+
     def _on_stop(self, _session: Session, command: frames.Stop, on_done: OnDone) -> None:
         self.jobs.stop(command, _as_reply(on_done))
 
@@ -306,11 +315,6 @@ class Gateway:
 
     def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
         on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
-
-    def _on_not_there(self, _session: Session, command: frames.Command, _on_done: OnDone) -> None:
-        raise RivuletError(
-            ErrorCode.NOT_IMPLEMENTED, f"`{frames.tag_of(type(command))}` is not delivered yet", "$.type"
-        )
 
     def _on_ping(self, _session: Session, command: frames.Ping, on_done: OnDone) -> None:
         on_done(frames.Pong(id=1, t=command.t))

@@ -12,6 +12,7 @@ from gateway.protocol.link import JobReport
 from gateway.protocol.states import JOB, Machine
 from gateway.protocol.types import (
     FunctionKind,
+    Idle,
     JobInfo,
     JobState,
     OutputInfo,
@@ -39,6 +40,8 @@ class Job:
         kind: FunctionKind = FunctionKind.STREAM,
         values: Values | None = None,
         external_id: str | None = None,
+        shared: bool = False,
+        forked_from: str | None = None,
         state: JobState = JobState.QUEUED,
     ) -> None:
         self.id = job_id
@@ -50,7 +53,22 @@ class Job:
         self.created_at = created_at
         self.kind = kind
         self.values: Values = values or {}
+        #: What it was started with, in the words of whoever asked.
+        self.asked = self.values
         self.external_id = external_id
+        #: Whether `run` with `share` may give it to others.
+        self.shared = shared
+        #: The id of the job whose state it began with.
+        self.forked_from = forked_from
+        #: What becomes of it when nobody has been subscribed to an output for `idle_s` seconds.
+        self.idle = Idle.RUN
+        self.idle_s = 0.0
+        #: Whether it waits for its first subscriber.
+        self.held = False
+        #: From when on nobody has been subscribed, on the gateway's clock; None while somebody is.
+        self.unheard_since: float | None = None
+        #: What its worker was last told of that, where it pauses; None where the worker may not know.
+        self.told_idle: bool | None = False
         self.machine = Machine(f"job {name}", JOB, state)
         self.outputs: tuple[OutputInfo, ...] = ()
         self.schema: dict[str, Any] = {}
@@ -81,8 +99,11 @@ class Job:
             kind=record.kind,
             values=record.values,
             external_id=record.external_id,
+            shared=record.shared,
+            forked_from=record.forked_from,
             state=JobState.RESTARTING,
         )
+        job.idle, job.idle_s = record.idle, record.idle_s
         job.started_at = record.started_at
         job.worker = record.worker
         job.restarts = record.restarts
@@ -108,7 +129,16 @@ class Job:
             worker=self.worker,
             restarts=self.restarts,
             revision=self.revision,
+            shared=self.shared,
+            forked_from=self.forked_from,
+            idle=self.idle,
+            idle_s=self.idle_s,
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether clients have been told of it: a worker has accepted it, or it may be waited with for others."""
+        return self.accepted or self.shared
 
     @property
     def state(self) -> JobState:
@@ -139,6 +169,8 @@ class Job:
         self.schema = report.schema
         self.revision = report.revision
         self.values = report.values
+        if self.idle is not Idle.STOP:
+            self.idle, self.idle_s = report.idle, report.idle_s
         self.started_at = self.started_at or report.started_at
 
     def note(self, change: Parameters) -> None:
@@ -171,4 +203,7 @@ class Job:
             restarts=self.restarts,
             worker=self.worker,
             external_id=self.external_id,
+            shared=self.shared,
+            forked_from=self.forked_from,
+            idle=self.idle,
         )

@@ -30,6 +30,7 @@ class JobRules(Struct, frozen=True):
     restart_window_seconds: float = 600.0
     max_ended_jobs: int = 200
     worker_grace_seconds: float = 60.0
+    shared_idle_seconds: float = 60.0
 
 
 class Watch(Protocol):
@@ -120,7 +121,7 @@ class JobTable:
         job = self._jobs.get(name_or_id)
         if job is not None:
             return job
-        named = [job for job in self._jobs.values() if job.name == name_or_id and job.accepted]
+        named = [job for job in self._jobs.values() if job.name == name_or_id and job.known]
         return max(named, key=lambda job: (not job.final, job.created_at), default=None)
 
     def find(self, name_or_id: str, path: str = "$.job") -> Job:
@@ -144,7 +145,7 @@ class JobTable:
         matching = [
             job.info()
             for job in self._jobs.values()
-            if (job.accepted or job.state is JobState.QUEUED)
+            if (job.known or job.state is JobState.QUEUED)
             and (not query.state or job.state in query.state)
             and query.function in (UNSET, job.function)
             and query.context in (UNSET, job.context)

@@ -9,12 +9,13 @@ from gateway.core.job import Job
 from gateway.core.job_table import JobTable, near_miss
 from gateway.core.placement import ENDING_EVENTS, OnJob, Placement
 from gateway.core.principal import Principal
+from gateway.core.sharing import find_shared, hold
 from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Run, Stop
+from gateway.protocol.frames import Fork, Run, Stop
 from gateway.protocol.link import JobChanged
-from gateway.protocol.types import JobInfo, JobState
+from gateway.protocol.types import FunctionInfo, Idle, JobInfo, JobState, StopMode
 
 _EVENTS = {
     JobState.STARTING: "restart",
@@ -42,7 +43,11 @@ class Jobs:
             near = near_miss(command.context, table.workers.contexts)
             detail = f"no worker of context {command.context!r} has dialled in{near}"
             raise RivuletError(ErrorCode.NOT_FOUND, detail, "$.context")
-        self._check_function(command)
+        info = self._function(command)
+        if command.share and (shared := find_shared(table, command, principal.tenant)) is not None:
+            shared.unheard_since = None  # whoever has just been given it has the whole time to subscribe
+            on_done(shared.info())
+            return
         job = Job(
             self._new_id(),
             table.free_name(command.name or None, command.function),
@@ -53,12 +58,47 @@ class Jobs:
             table.wall(),
             values=command.parameters,
             external_id=command.external_id or None,
+            shared=command.share,
         )
+        if command.share:
+            hold(job, info, table.rules.shared_idle_seconds)
+            table.add(job)
+            table.watch.job_changed(job)
+            on_done(job.info())
+            return
         table.add(job)
         self._waiting[job.id] = (on_done, table.clock() + table.rules.start_timeout_seconds)
         self.placement.place(job)
         if job.state is JobState.QUEUED:
             table.watch.job_changed(job)
+
+    def start_held(self, job: Job) -> None:
+        """Start a job that has waited for its first subscriber; from now on it waits for a worker, and not for ever."""
+        job.held = False
+        job.reason = None
+        self._waiting[job.id] = (_ignore, self.table.clock() + self.table.rules.start_timeout_seconds)
+        self.placement.place(job)
+        if job.state is JobState.QUEUED:
+            self.table.watch.job_changed(job)
+
+    def fork(self, of: Job, worker: Worker, command: Fork, principal: Principal, on_done: OnJob) -> None:
+        """Start a job that goes on from where `of` is, on its worker. Raises `RivuletError` CONFLICT for the name."""
+        job = Job(
+            self._new_id(),
+            self.table.free_name(command.name or None, of.function),
+            of.function,
+            of.context,
+            principal.name,
+            principal.tenant,
+            self.table.wall(),
+            values=command.values,
+            forked_from=of.id,
+        )
+        if of.idle is Idle.STOP:  # nobody stops by hand what nobody has started by hand
+            job.idle, job.idle_s = of.idle, of.idle_s
+        self.table.add(job)
+        self._waiting[job.id] = (on_done, self.table.clock() + self.table.rules.start_timeout_seconds)
+        self.placement.place(job, worker)
 
     def await_start(self, job: Job, on_done: OnJob) -> None:
         """`on_done` gets a job that is to be started again once a worker has it, or why none does."""
@@ -66,17 +106,20 @@ class Jobs:
 
     def stop(self, command: Stop, on_done: OnJob) -> None:
         """Stop a job; one that has ended stays as it is."""
-        job = self.table.find(command.job)
+        self.end(self.table.find(command.job), command.mode, None, on_done)
+
+    def end(self, job: Job, mode: StopMode, reason: str | None, on_done: OnJob) -> None:
+        """Stop a job, for that reason. Raises `RivuletError` UNAVAILABLE while its worker is away."""
         if job.final:
             on_done(job.info())
             return
         if job.machine.can("cancel"):
-            self.table.advance(job, "cancel", None)
+            self.table.advance(job, "cancel", reason)
         if job.machine.final:
             self._settle(job, RivuletError(ErrorCode.CONFLICT, f"job {job.name!r} was stopped before it started"))
             on_done(job.info())
             return
-        self.placement.stop(job, command.mode, on_done)
+        self.placement.stop(job, mode, on_done)
 
     # ---- what workers tell ----
 
@@ -89,7 +132,8 @@ class Jobs:
         self.placement.number(job, change.streams)
         event = _EVENTS.get(change.state)
         if event is not None and job.machine.can(event):
-            self.table.advance(job, event, change.reason, change.at)
+            asked = job.reason if job.state is JobState.CANCELLING else None
+            self.table.advance(job, event, change.reason or asked, change.at)
         elif not job.final and change.state != job.state:
             self.table.watch.warn("job_change_ignored", job=job.name, state=job.state, change=change.state)
 
@@ -105,10 +149,10 @@ class Jobs:
 
     # ---- inside ----
 
-    def _check_function(self, command: Run) -> None:
+    def _function(self, command: Run) -> FunctionInfo | None:
         known = self.table.workers.functions(command.context)
         if known is None:
-            return  # no worker has said yet what it has; it will answer for itself
+            return None  # no worker has said yet what it has; it will answer for itself
         info = known.get(command.function)
         if info is None:
             near = near_miss(command.function, known)
@@ -117,8 +161,13 @@ class Jobs:
             raise RivuletError(
                 ErrorCode.CONFLICT, f"function {command.function!r} could not be loaded: {info.error}", "$.function"
             )
+        return info
 
     def _settle(self, job: Job, outcome: JobInfo | RivuletError) -> None:
         on_done, _ = self._waiting.pop(job.id, (None, 0.0))
         if on_done is not None:
             on_done(outcome)
+
+
+def _ignore(_outcome: JobInfo | RivuletError) -> None:
+    """Nobody waits for it: whoever watches the job is told."""

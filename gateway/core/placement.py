@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import UNSET
+
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobTable
 from gateway.core.workers import Worker
@@ -64,9 +66,10 @@ class Placement:
             )
         return worker
 
-    def place(self, job: Job) -> None:
-        worker = self._workers.ready_in(job.context)
-        if worker is None:
+    def place(self, job: Job, worker: Worker | None = None) -> None:
+        """Have a job started by `worker`, or by any of its context that is ready; one that is held waits on."""
+        worker = worker or self._workers.ready_in(job.context)
+        if worker is None or job.held:
             return
         if job.accepted and job.kind is FunctionKind.BATCH:
             self._table.advance(job, "gave_up", f"its worker was lost while it ran: {job.reason}")
@@ -85,7 +88,8 @@ class Placement:
                 )
                 return
         job.worker = worker.name
-        self._table.advance(job, "placed", job.reason, silent=not job.accepted)
+        job.told_idle = False
+        self._table.advance(job, "placed", job.reason, silent=not job.known)
         worker.request(
             lambda number: StartJob(
                 request=number,
@@ -97,6 +101,7 @@ class Placement:
                 tenant=job.tenant,
                 created_at=job.created_at,
                 positions=self._positions(job),
+                fork_of=job.forked_from if job.forked_from and not job.accepted else UNSET,
             ),
             self._table.clock() + self._table.rules.start_timeout_seconds,
             lambda reply: self._placed(job, worker, reply),
@@ -111,15 +116,15 @@ class Placement:
                     self._table.watch.job_changed(job)
                 self._table.watch.job_reported(job, worker, reply.job)
             self._settled(job, job.info())
-        elif reply.code is ErrorCode.UNAVAILABLE:
+            return
+        if reply.code is ErrorCode.UNAVAILABLE:
             return  # the link was lost meanwhile: `worker_lost` has put the job back
-        elif job.accepted:
-            if job.machine.can("failed"):
-                self._table.advance(job, "failed", str(reply))
-            self._settled(job, reply)
-        else:
+        refusal = reply if job.accepted or job.forked_from else _as_run_command(reply)
+        if not job.known:
             self._table.remove(job)
-            self._settled(job, _as_run_command(reply))
+        elif job.machine.can("failed"):
+            self._table.advance(job, "failed", str(refusal))
+        self._settled(job, refusal)
 
     def stop(self, job: Job, mode: StopMode, on_done: OnJob | None) -> None:
         def answered(reply: Done | RivuletError) -> None:
@@ -128,7 +133,7 @@ class Placement:
                     on_done(reply)
                 return
             if job.machine.can("cancelled"):
-                self._table.advance(job, "cancelled", None)
+                self._table.advance(job, "cancelled", job.reason)
             if on_done:
                 on_done(job.info())
 
@@ -153,6 +158,7 @@ class Placement:
             )
             self._table.add(job)
         job.worker = worker.name
+        job.told_idle = None
         self._take(job, report)
         if job.final:
             if not is_final(JOB, report.state):

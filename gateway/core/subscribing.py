@@ -12,14 +12,25 @@ from gateway.core.cohort import Cohort, CohortKey
 from gateway.core.counters import Counters
 from gateway.core.options import Options, Terms, terms
 from gateway.core.pipeline import Later, Pipeline, View
+from gateway.core.publication import Hole
 from gateway.core.session import Session
 from gateway.core.stream import Stream
 from gateway.core.subscription import Subscription
 from gateway.core.turn import Turn
+from gateway.protocol.codec import encode
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import Request, Requested, Resubscribe, Subscribe, Subscribed, Unsubscribe, Unsubscribed
-from gateway.protocol.types import MAX_SAFE_INTEGER, ParametersInForce, Position
+from gateway.protocol.frames import (
+    Request,
+    Requested,
+    Resubscribe,
+    Subscribe,
+    Subscribed,
+    SubscriptionMoved,
+    Unsubscribe,
+    Unsubscribed,
+)
+from gateway.protocol.types import MAX_SAFE_INTEGER, GapReason, ParametersInForce, Position
 
 #: Filtered tables and encoded rows that are kept for those who come a little later.
 CACHE_BYTES: Final = 32 << 20
@@ -105,6 +116,23 @@ class Subscribing:
             credit = min(credit + command.n, MAX_SAFE_INTEGER)
             subscription.grant(credit)
         on_done(Requested(id=1, sub=command.sub, credit=credit))
+
+    def move(self, subscription: Subscription, stream: Stream, epoch: str, name: str) -> None:
+        """Have a subscription go on with the beginning of another stream's `epoch`, on the same terms.
+
+        The gap and what tells of it keep their place between what was handed over of the two streams.
+        """
+        session, sub = subscription.session, subscription.sub
+        start = Hole(epoch, 1, 0, GapReason.EPOCH)
+        subscription.detach()
+        subscription.move(stream, start.position)
+        session.put(session.encoding.gap(start, sub))
+        moved = SubscriptionMoved(sub=sub, stream=name, epoch=epoch, offset=start.last)
+        session.put(session.encoding.frame(encode(moved)))
+        if stream.ended is not None:
+            subscription.end(stream.ended)
+        else:
+            self._attach(subscription)
 
     def forget(self, cohort: Cohort) -> None:
         """A cohort's last subscription is gone."""

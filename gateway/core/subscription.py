@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -31,6 +32,8 @@ class Subscription:
     __slots__ = (
         "_asked_at",
         "_base",
+        "_last",
+        "_leave",
         "_position",
         "_started",
         "_tally",
@@ -61,6 +64,9 @@ class Subscription:
         #: Whether it has been handed anything: what is lost from then on, is lost because it was slow.
         self._started = False
         self._tally = self._base = Tally()
+        #: Where it leaves the stream, and what is to be done then; None where it does not.
+        self._last: Position | None = None
+        self._leave: Callable[[], None] = lambda: None
         stream.subscribers += 1
 
     @property
@@ -112,6 +118,12 @@ class Subscription:
             place = cohort.waiting
         for other in (cohort.waiting, cohort.behind):
             other.pop(self, None)
+        if self._last is not None:
+            if self._at_last(self._last):
+                self._last = None
+                self._leave()
+                return
+            place = cohort.behind
         if place is cohort.members:
             cohort.members[self] = self.session.write if self.session.direct and self.credit is None else None
             self.machine.advance("caught_up")
@@ -139,6 +151,22 @@ class Subscription:
         before, self._asked_at = self._asked_at, self.position
         return before != self._asked_at
 
+    def leave_after(self, position: Position, leave: Callable[[], None]) -> None:
+        """Be handed the stream up to `position` and no further; then call `leave`, which moves it on."""
+        assert self.cohort is not None
+        if self._live:
+            self._position, self._tally = self.position, self.tally
+            del self.cohort.members[self]
+            self.machine.advance("fell_behind")
+        self._last, self._leave = position, leave
+        self.settle()
+
+    def move(self, stream: Stream, position: Position) -> None:
+        """Be a subscription to another stream, after `position`; it has left the cohort that it was in."""
+        self.stream.subscribers -= 1
+        stream.subscribers += 1
+        self.stream, self._position = stream, position
+
     def grant(self, credit: int | None) -> None:
         """Have this much credit from now on."""
         starved, self.credit = self.credit == 0, credit
@@ -158,15 +186,16 @@ class Subscription:
         # Nothing is dropped because of one that holds the job back: what is gone, the disk no longer has for anybody.
         slow = self._started and self.terms.overflow is not Overflow.BLOCK
         lost = GapReason.OVERFLOW if slow else GapReason.RETENTION
+        upto = self._last or cohort.position
         try:
-            item = cohort.pipeline.next(self._position, cohort.position, self.terms.merging, lost)
+            item = cohort.pipeline.next(self._position, upto, self.terms.merging, lost)
             if item is not None:
                 self._hand_over(item, cohort)
         except (RivuletError, pa.ArrowInvalid) as fault:
             self.end(str(fault))
         if self.machine.final:
             return False
-        if item is None or self.position == cohort.position:
+        if item is None or self.position == upto:
             self.settle()
             return False
         return True
@@ -197,6 +226,12 @@ class Subscription:
     def _live(self) -> bool:
         return self.machine.state is SubscriptionState.LIVE
 
+    def _at_last(self, last: Position) -> bool:
+        """Whether it has been handed all up to there that there is."""
+        if self.stream.epoch != last.epoch:
+            return True
+        return self._position.epoch == last.epoch and self._position.offset >= last.offset
+
     def _go_on(self) -> None:
         if self.credit != 0 and self.cohort is not None and self in self.cohort.behind:
             self.session.queue(self)
@@ -206,6 +241,8 @@ class Subscription:
         if isinstance(item, Hole):
             if item.epoch == self._position.epoch:  # one that resumed ahead has the first of it already
                 item = item._replace(first=max(item.first, self._position.offset + 1))
+            if self._last is not None and item.epoch == self._last.epoch:
+                item = item._replace(last=min(item.last, self._last.offset))
             lost = max(0, item.last - item.first + 1)
             overflow = item.reason is GapReason.OVERFLOW
             if overflow and self.terms.overflow is Overflow.END:

@@ -13,7 +13,6 @@ from gateway.protocol.types import Fault
 #: Fields for which only the default is delivered, each with what to do meanwhile.
 UNDELIVERED_FIELDS: Final[Mapping[type[Command], Mapping[str, str]]] = {
     Run: {
-        "share": "leave it out, and look for the job in `list_jobs`",
         "start_timeout_s": "leave it out, and stop the job if it has not started in time",
         "run_timeout_s": "leave it out, and stop the job when the time has come",
     },

@@ -46,6 +46,7 @@ async def latest_response(gateway: Gateway, request: Request, command: Subscribe
     """
     media_type = preferred(request.headers.get("accept"), tuple(_FORMS))
     stream = gateway.resolve(command.stream)
+    gateway.demand.wanted(stream)
     newest = _newest(stream)
     shape = Shape.of(command.where, None if command.select is UNSET else command.select)
     shape.check(newest.table.schema)

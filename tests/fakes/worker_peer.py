@@ -24,6 +24,7 @@ from gateway.protocol.link import (
     GetChanges,
     Head,
     Hello,
+    IdleJob,
     JobChanged,
     JobReport,
     LinkFrame,
@@ -40,6 +41,7 @@ from gateway.protocol.types import (
     Effect,
     FunctionInfo,
     FunctionKind,
+    Idle,
     JobState,
     OutputInfo,
     ParametersInForce,
@@ -60,10 +62,19 @@ def ipc(table: pa.Table) -> bytes:
 class WorkerPeer:
     """Answers what a worker answers. Its one function is `feed`; parameters are `{"threshold": number}`."""
 
+    #: What it says of its function's parameters, and what it takes for those that are left out.
+    schema: dict[str, Any] = {"type": "object"}  # noqa: RUF012 - replaced, never changed
+    defaults: dict[str, Any] = {}  # noqa: RUF012
+
     def __init__(self, link_url: str, secret: str, name: str = "peer-1", context: str = "default") -> None:
         self.name = name
         self.context = context
         self.epoch = "e1"
+        #: The epochs of jobs that have one of their own.
+        self.epochs: dict[str, str] = {}
+        #: What its function declares to become of a job when nobody listens, and after how long.
+        self.idle, self.idle_s = Idle.RUN, 0.0
+        self.idle_jobs: set[str] = set()
         self.jobs: dict[str, StartJob] = {}
         self.revisions: dict[str, int] = {}
         self.values: dict[str, dict[str, Any]] = {}
@@ -104,7 +115,14 @@ class WorkerPeer:
             spark_version="none",
             java_version="none",
             functions=(
-                FunctionInfo(name="feed", kind=FunctionKind.STREAM, outputs=OUTPUTS, parameters={"type": "object"}),
+                FunctionInfo(
+                    name="feed",
+                    kind=FunctionKind.STREAM,
+                    outputs=OUTPUTS,
+                    parameters=self.schema,
+                    idle=self.idle,
+                    idle_s=self.idle_s,
+                ),
             ),
             jobs=reports if reports is not None else tuple(map(self.report, self.jobs)),
         )
@@ -128,23 +146,29 @@ class WorkerPeer:
     def report(self, job: str) -> JobReport:
         start = self.jobs[job]
         streams = tuple(
-            StreamReport(o.name, self.epoch, self.offsets.get(job, 0), self.offsets.get(job, 0) + 1) for o in OUTPUTS
+            StreamReport(o.name, self.epoch_of(job), self.offsets.get(job, 0), self.offsets.get(job, 0) + 1)
+            for o in OUTPUTS
         )
         return JobReport(
             job=job,
-            state=JobState.RUNNING,
+            state=JobState.PAUSED if job in self.idle_jobs else JobState.RUNNING,
             kind=FunctionKind.STREAM,
             outputs=OUTPUTS,
             revision=self.revisions[job],
             values=self.values[job],
-            schema={"type": "object"},
+            schema=self.schema,
             streams=streams,
+            idle=self.idle,
+            idle_s=self.idle_s,
             name=start.name,
             function=start.function,
             principal=start.principal,
             tenant=start.tenant,
             created_at=start.created_at,
         )
+
+    def epoch_of(self, job: str) -> str:
+        return self.epochs.get(job, self.epoch)
 
     async def send(self, frame: LinkFrame) -> None:
         assert self._socket is not None
@@ -171,7 +195,7 @@ class WorkerPeer:
         fields: dict[str, Any] = {
             "job": job,
             "output": "rows",
-            "epoch": self.epoch,
+            "epoch": self.epoch_of(job),
             "offset": at,
             "revision": self.revisions.get(job, 1),
             "batch": at,
@@ -235,11 +259,14 @@ class WorkerPeer:
         elif isinstance(frame, StartJob):
             self.jobs[frame.job] = frame
             self.revisions.setdefault(frame.job, 1)
-            self.values.setdefault(frame.job, dict(frame.values))
+            if isinstance(frame.fork_of, str):
+                self.epochs.setdefault(frame.job, f"epoch of {frame.name}")
+                self.values.setdefault(frame.job, self.values[frame.fork_of] | frame.values)
+            values = self.values.setdefault(frame.job, self.defaults | frame.values)
             first = Change(
                 revision=1,
-                values=dict(frame.values),
-                changed=dict(frame.values),
+                values=dict(values),
+                changed=dict(values),
                 by=frame.principal,
                 at=frame.created_at,
                 effect=Effect.LIVE,
@@ -250,6 +277,8 @@ class WorkerPeer:
         elif isinstance(frame, StopJob):
             self.jobs.pop(frame.job, None)
             await self.send(Done(request=frame.request))
+        elif isinstance(frame, IdleJob):
+            await self._rest(frame)
         elif isinstance(frame, SetJobParameters):
             await self._set(frame)
 
@@ -301,6 +330,16 @@ class WorkerPeer:
         fields = {name: getattr(change, name) for name in change.__struct_fields__}
         fields["at"] = fields.pop("settled_at") or change.at
         await self.send(ParametersChanged(job=job, **fields, **more))
+
+    async def _rest(self, frame: IdleJob) -> None:
+        """Pause, or go on; what is so already stays so."""
+        was = frame.job in self.idle_jobs
+        (self.idle_jobs.add if frame.idle else self.idle_jobs.discard)(frame.job)
+        if frame.idle is not was:
+            states = (JobState.PAUSED,) if frame.idle else (JobState.STARTING, JobState.RUNNING)
+            for state in states:
+                await self.send(JobChanged(job=frame.job, state=state, at=datetime.now(UTC), reason="nobody listens"))
+        await self.send(Done(request=frame.request))
 
     async def _parameters(
         self, job: str, state: RevisionState, changed: dict[str, Any], by: str, batch: int = 0

@@ -23,7 +23,6 @@ from gateway.protocol.undelivered import UNDELIVERED_FIELDS, refuse_undelivered
 from tests.protocol.strategies import frames
 
 USES: list[tuple[Command, str]] = [
-    (Run(function="a", share=True), "$.share"),
     (Run(function="a", start_timeout_s=1), "$.start_timeout_s"),
     (Run(function="a", run_timeout_s=1), "$.run_timeout_s"),
 ]

@@ -65,6 +65,23 @@ def test_the_least_declaration() -> None:
     assert (plain_rows.output_mode, plain_rows.trigger_ms) == (OutputMode.APPEND, 500)
 
 
+def test_a_function_says_what_becomes_of_its_jobs_while_nobody_listens() -> None:
+    @stream
+    def restless(spark: SparkSession) -> DataFrame:
+        raise NotImplementedError
+
+    @stream(idle="pause", idle_seconds=5)
+    def resting(spark: SparkSession) -> DataFrame:
+        raise NotImplementedError
+
+    @stream(idle="pause")
+    def resting_soon(spark: SparkSession) -> DataFrame:
+        raise NotImplementedError
+
+    assert (restless.info.idle, restless.info.idle_s) == ("run", 0)
+    assert (resting.info.idle, resting.info.idle_s, resting_soon.info.idle_s) == ("pause", 5, 30)
+
+
 def test_a_function_without_a_docstring_is_titled_by_its_name() -> None:
     @batch
     def count_all(spark: SparkSession) -> int:
@@ -105,6 +122,9 @@ def declare(**options: Any) -> Any:
         ({"output_mode": "upsert"}, "`output_mode` is one of append, update, complete"),
         ({"trigger_ms": -1}, "`trigger_ms` is a whole number of milliseconds"),
         ({"trigger_ms": 0.5}, "`trigger_ms` is a whole number of milliseconds"),
+        ({"idle": "stop"}, "`idle` is run or pause, not 'stop'"),
+        ({"idle": "pause", "idle_seconds": 0}, "`idle_seconds` is a number of seconds > 0, not 0"),
+        ({"idle": "pause", "idle_seconds": "30"}, "`idle_seconds` is a number of seconds > 0, not '30'"),
         ({"parameters": dict}, "`parameters` is a class derived from streams.Parameters"),
         ({"parameters": Modulus()}, "`parameters` is a class derived from streams.Parameters"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from streams.jobdir import InUse, JobDirectory, JobFile
+from streams.jobdir import InUse, JobDirectory, JobFile, describe
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_new_checkpoint_counts_once_it_is_written_down(opened: Callable[[], tu
 
     directory.begin_anew(["a"]).close()
     spark_wrote(directory, 0, 0)
-    directory.write(replace(described, generation=1, base=7, epoch="new"))
+    describe(directory.path, replace(described, generation=1, base=7, epoch="new"))
     directory.close()
     directory, described = opened()
     assert (directory.last_commit(), described.base, described.epoch) == (0, 7, "new")

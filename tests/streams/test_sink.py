@@ -312,3 +312,47 @@ def test_a_numbering_begins_with_its_first_batch(live: Callable[..., Life], tmp_
     assert told == [1]
     assert (life.tails["rows"].next_offset, tails["rows"].next_offset) == (2, 3)
     journal.close()
+
+
+def test_at_rest_no_batch_runs_and_the_next_waits(live: Callable[..., Life]) -> None:
+    life = live()
+    began, go = threading.Event(), threading.Event()
+
+    def slow(_snapshot: object) -> dict[str, pa.Table]:
+        began.set()
+        assert go.wait(10)
+        return tables(0, 1, 1)
+
+    first = threading.Thread(target=life.sink.run, args=(0, slow))
+    first.start()
+    assert began.wait(10)
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.01 s"), life.sink.at_rest(0.01):
+        pytest.fail("a batch is running")
+    go.set()
+    with life.sink.at_rest(10):
+        first.join(10)
+        second = threading.Thread(target=life.run, args=(1,))
+        second.start()
+        with life.sink.at_rest(10):  # two may have it rest at a time
+            pass
+        assert life.journal.last_batch == 0
+    second.join(10)
+    assert [head.batch for head, _ in life.sent("rows")] == [0, 1]
+
+
+def test_a_batch_that_waits_for_the_rest_to_end_is_left_when_the_job_is_stopped(live: Callable[..., Life]) -> None:
+    life = live()
+    told: list[str] = []
+
+    def run() -> None:
+        try:
+            life.run(0)
+        except Stopped:
+            told.append("stopped")
+
+    with life.sink.at_rest(10):
+        waiting = threading.Thread(target=run)
+        waiting.start()
+        assert life.sink.stop(10)
+        waiting.join(10)
+    assert told == ["stopped"]

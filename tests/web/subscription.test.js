@@ -143,3 +143,35 @@ test("after the end nothing is handed on", () => {
     ["ended"],
   );
 });
+
+test("a fork takes it along: it is another stream's from there, and that is what the next connection asks for", async () => {
+  const asked = [];
+  const { subscription, heard } = make({ since: "latest", format: "columns" }, async (frame) => asked.push(frame));
+  const moves = [];
+  subscription.on("moved", (frame) => moves.push(frame));
+  subscription.take({ type: "subscribed", epoch: "e", offset: 4 });
+  subscription.take({ type: "gap", epoch: "f", from: 1, to: 0, reason: "epoch" });
+  subscription.take({ type: "subscription_moved", sub: 1, stream: "mine/out", epoch: "f", offset: 0 });
+  subscription.take(publication(1, { epoch: "f" }));
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["gap", "publication"],
+  );
+  assert.equal(moves[0].stream, "mine/out");
+  assert.equal(subscription.stream, "mine/out");
+  assert.equal(subscription.counts.missing, 0);
+  subscription.interrupt();
+  await subscription.open();
+  const { stream, since, format } = asked.at(-1);
+  assert.deepEqual({ stream, since, format }, { stream: "mine/out", since: { epoch: "f", offset: 1 }, format: "columns" });
+});
+
+test("a move to where it does not stand is a violation", () => {
+  const { subscription, heard } = live(4);
+  subscription.take({ type: "subscription_moved", sub: 1, stream: "mine/out", epoch: "f", offset: 0 });
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    ["violation"],
+  );
+  assert.deepEqual(subscription.position, { epoch: "f", offset: 0 });
+});

@@ -6,7 +6,7 @@
 export class Account {
   #on_violation;
 
-  /** @param {(violation: {expected: {epoch: string, offset: number} | undefined, frame: Publication | Gap}) => void} on_violation */
+  /** @param {(violation: {expected: {epoch: string, offset: number} | undefined, frame: Publication | Gap | import("../generated/protocol.js").SubscriptionMoved}) => void} on_violation */
   constructor(on_violation) {
     this.#on_violation = on_violation;
     /** @type {{epoch: string, offset: number} | undefined} the last publication or gap taken into account */
@@ -59,6 +59,12 @@ export class Account {
     this.counts.missing += missing;
     if (reason === "overflow") this.counts.overflowed += missing;
     return true;
+  }
+
+  /** It is another stream's from now on, after a place that the gap before has told of. */
+  move({ epoch, offset }, frame) {
+    if (epoch !== this.position?.epoch || offset !== this.position.offset) this.#violation(frame);
+    this.position = { epoch, offset };
   }
 
   #check(epoch, first, frame) {

@@ -105,8 +105,18 @@ export class Connection extends Emitter {
     });
   }
 
-  /** @param {string} name @param {{parameters?: object, name?: string, context?: string, external_id?: string}} [options] */
+  /**
+   * @param {string} name
+   * @param {{parameters?: object, name?: string, context?: string, external_id?: string, share?: boolean}} [options]
+   */
   run = (name, options = {}) => this.command({ type: "run", function: name, ...options }, { timeout_ms: 60_000 });
+  /**
+   * A job of one's own from where another is; our subscriptions to that (or those of `subs`) go over to it.
+   *
+   * @param {string} job @param {object} [values] a merge patch @param {{name?: string, subs?: number[]}} [options]
+   */
+  fork = (job, values = {}, options = {}) =>
+    this.command({ type: "fork", job, values, ...options }, { timeout_ms: 60_000 });
   /** @param {string} job @param {"graceful" | "now"} [mode] */
   stop = (job, mode = "graceful") => this.command({ type: "stop", job, mode }, { timeout_ms: 60_000 });
   getJob = (job) => this.command({ type: "get_job", job });

@@ -24,8 +24,9 @@ export const SubscriptionState = Object.freeze({
  * One stream, as long as anybody wants it: it outlives connections, and each time asks for what followed its position.
  *
  * Events: `subscribed` (the reply, to `resubscribe` too), `publication`, `gap`, `violation` ({expected, frame}: the ranges did
- * not lie end to end), `degraded` ({overflow, reason}: it held its job back for too long, and has that policy now), `state`
- * (a SubscriptionState), `ended` ({reason, error?, last_offset?}).
+ * not lie end to end), `degraded` ({overflow, reason}: it held its job back for too long, and has that policy now), `moved`
+ * ({stream, epoch, offset}: it goes on with the stream of a fork), `state` (a SubscriptionState), `ended` ({reason, error?,
+ * last_offset?}).
  *
  * A listener to `publication` that returns a promise has dealt with it when that is settled: so it sets the pace.
  */
@@ -159,6 +160,7 @@ export class Subscription extends Emitter {
     else if (frame.type === "gap") {
       if (this.#account.gap(frame)) this.emit("gap", frame);
     } else if (frame.type === "subscribed") this.#subscribed(frame);
+    else if (frame.type === "subscription_moved") this.#moved(frame);
     else if (frame.type === "subscription_degraded") this.#degraded(frame);
     else if (frame.type === "subscription_ended") this.end(frame.reason, { last_offset: frame.last_offset });
   }
@@ -211,6 +213,14 @@ export class Subscription extends Emitter {
     if (published_ms + this.#clock.offset_ms >= this.#asked_at_ms) {
       this.lag_ms.add(Math.max(0, arrival_ms - published_ms - this.#clock.offset_ms));
     }
+  }
+
+  /** A fork has taken us along: the next connection asks for its stream. @param {import("../generated/protocol.js").SubscriptionMoved} frame */
+  #moved(frame) {
+    this.#account.move(frame, frame);
+    this.stream = frame.stream;
+    this.#paid_until = undefined;
+    this.emit("moved", frame);
   }
 
   /** @param {import("../generated/protocol.js").SubscriptionDegraded} frame */
