@@ -45,7 +45,7 @@ def test_axe_finds_nothing_in_what_opens(demo: Served, open_page: OpenPage, sche
     page.locator(".plot[data-until]").first.wait_for()
     page.get_by_role("button", name="Show metrics, value", exact=False).first.click()
     page.locator(".status-bar").click()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Freeze").click()
     expect(page.locator(".behind")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Help and keys").click()

@@ -237,6 +237,10 @@ export class ParameterBoard {
         if (each.state === "accepted" && each.revision <= revision) this.#applied(name, push, each.by);
       }
       for (const name of names) if (!this.status.peek()[name]) this.#applied(name, push, by);
+      if (revision > this.in_force.peek().revision) {
+        this.in_force.value = { revision, values };
+        this.#show(values);
+      }
     } else if (state === "rejected") {
       for (const name of names) {
         if (this.#drafts[name] === undefined)

@@ -1,7 +1,9 @@
 import { difference } from "../live/format.js";
 import { looked_at } from "./time_view.js";
 
-const CROWDED_PX = 26;
+/** What a flag needs; one that names its job needs more. */
+const FLAG_PX = 26;
+const SIDED_FLAG_PX = 44;
 
 /**
  * The applied marks over one chart: a line at the micro-batch from which a change of parameters took effect. They are told
@@ -40,7 +42,7 @@ export class ChartMarks {
       shown.add(change.key);
       const element = this.#elements.get(change.key) ?? this.#make(change);
       element.style.transform = `translateX(${at_px.toFixed(1)}px)`;
-      element.classList.toggle("crowded", Math.abs(last_px - at_px) < CROWDED_PX);
+      element.classList.toggle("crowded", Math.abs(last_px - at_px) < (change.side ? SIDED_FLAG_PX : FLAG_PX));
       element.classList.toggle("leftwards", at_px > width_px - 220);
       if (!element.classList.contains("crowded")) last_px = at_px;
     }

@@ -36,7 +36,7 @@ export function Control({ field, value, fault, invalid = Boolean(fault), disable
   return grouped
     ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described}>
       <legend>${title}</legend>${effect}${body}</fieldset>`
-    : html`<div class=${classes} data-field=${field.name}><div class="field-head"><label for=${id}>${title}</label>${effect}</div>${body}</div>`;
+    : html`<div class=${classes} data-field=${field.name} title=${untold ? field.description : undefined}><div class="field-head"><label for=${id}>${title}</label>${effect}</div>${body}</div>`;
 }
 
 /** What a change of a parameter does to the running job, in plain words. */

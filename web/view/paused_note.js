@@ -12,7 +12,7 @@ export function PausedNote({ job, board, can_change }) {
   const by = board.trail.changes.value.findLast(({ changed }) => changed.$paused === true);
   const who = by ? ` by ${by.by} at ${time(by.at)}` : "";
   return html`<div class="paused-note" role="status">
-    ${icon("pause")}<p><b>${on_demand ? `Paused${who}.` : "Paused while nobody listened."}</b> Spark rests; the job goes on from where
+    ${icon("pause")}<p><b>${on_demand ? `Paused${who}.` : `Paused${job.reason ? `: ${job.reason}` : ""}.`}</b> Spark rests; the job goes on from where
       it was.</p>
     ${
       on_demand && can_change
