@@ -1,3 +1,4 @@
+import { say } from "../live/announcer.js";
 import { difference, duration, time, value as shortly } from "../live/format.js";
 import { now_ms } from "../live/gateway.js";
 import { differencesOf } from "../live/trail.js";
@@ -8,6 +9,7 @@ import { looked_at } from "./time_view.js";
 import { html, icon } from "./ui.js";
 
 const SHOWN = 25;
+const COMPARED = 4;
 const OUTCOMES = {
   proposed: "on its way",
   accepted: "waits for its batch",
@@ -73,8 +75,12 @@ function Entry({ change, now, look, reachable, on_restore }) {
   const names = Object.keys(changed);
   const left_seconds = (Date.parse(expires_at) - now_ms.value) / 1000;
   const look_at = () => look(change);
+  const focus = () => {
+    look_at();
+    say(inWords(change, now));
+  };
   return html`<li class="entry ${state} ${holds ? "holds" : ""}" data-revision=${revision} data-state=${state} onPointerEnter=${look_at}
-      onFocusIn=${look_at} onFocusOut=${() => look(undefined)}>
+      onFocusIn=${focus} onFocusOut=${() => look(undefined)}>
     <i class="entry-dot" />
     <button type="button" class="change ${looked_at.value === String(revision) ? "looked-at" : ""}" data-revision=${revision} data-batch=${batch}
       tabindex=${reachable ? 0 : -1} onClick=${look_at}>
@@ -106,15 +112,23 @@ function Comparison({ change, now, can_change }) {
       holds now.${can_change ? html` <kbd>r</kbd> restores it.` : ""}</p></div>`;
   }
   const differences = differencesOf(now.values, change.values);
-  if (!differences.length) {
-    return html`<div class="comparison" data-revision=${change.revision}><p class="muted">${
-      change.revision === now.revision ? `Revision ${now.revision} holds now.` : `The values of revision ${change.revision} are those that hold now.`
-    }</p></div>`;
-  }
+  if (!differences.length)
+    return html`<div class="comparison" data-revision=${change.revision}><p class="muted">${inWords(change, now)}</p></div>`;
+  const listed = differences.length > COMPARED ? differences.slice(0, COMPARED - 1) : differences;
+  const more = differences.length - listed.length;
   return html`<div class="comparison" data-revision=${change.revision}><table>
     <thead><tr><th scope="col">parameter</th><th scope="col">r${change.revision}</th><th scope="col">now, r${now.revision}</th></tr></thead>
-    <tbody>${differences.map(
-      ({ name, before, after }) => html`<tr key=${name}><th scope="row">${name}</th><td>${shortly(after)}</td><td>${shortly(before)}</td></tr>`,
+    <tbody>${listed.map(
+      ({ name, before, after }) => html`<tr key=${name}><th scope="row">${name}</th>
+        <td title=${shortly(after)}>${shortly(after)}</td><td title=${shortly(before)}>${shortly(before)}</td></tr>`,
     )}</tbody>
-  </table></div>`;
+  </table>${more > 0 && html`<p class="muted">and ${more} more that differ</p>`}</div>`;
+}
+
+function inWords(change, now) {
+  const differences = differencesOf(now.values, change.values);
+  if (change.revision === now.revision) return `Revision ${now.revision} holds now.`;
+  if (!differences.length) return `The values of revision ${change.revision} are those that hold now.`;
+  const told = differences.map(({ name, before, after }) => `${name} ${shortly(after)}, now ${shortly(before)}`);
+  return `Revision ${change.revision} has ${told.join("; ")}`;
 }
