@@ -6,12 +6,14 @@ The worker is a stand-in that is steered in every way there is, at once and with
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
-import httpx2
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from websockets.sync.client import connect
 
 from tests.browser.conftest import OpenPage, Served
 from tests.browser.test_access import violations
@@ -38,16 +40,22 @@ def peer(served: Served) -> Iterator[SteeredPeer]:
     peer.close()
 
 
+def command(served: Served, **frame: Any) -> dict[str, Any]:
+    """Send the gateway a command; returns its reply."""
+    with connect(f"{served.url.replace('http', 'ws', 1)}/ws", proxy=None) as socket:
+        socket.send(json.dumps({"id": 1, **frame}))
+        return next(reply for reply in map(json.loads, socket) if reply.get("id") == 1)
+
+
 @pytest.fixture
 def job(served: Served, peer: SteeredPeer) -> Iterator[str]:
-    """A job of its own for each test, by name."""
+    """A job of its own for each test, by name; it is stopped afterwards, with its forks."""
     name = f"sensors-{next(_numbers)}"
-    with httpx2.Client(base_url=f"{served.url}/api/v1", trust_env=False) as http:
-        http.post("/jobs", json={"function": "sensors", "name": name}).raise_for_status()
-        yield name
-        for each in http.get("/jobs").json()["jobs"]:
-            if each["ended_at"] is None:
-                http.delete(f"/jobs/{each['id']}").raise_for_status()
+    assert command(served, type="run", function="sensors", name=name)["type"] == "job"
+    yield name
+    for each in command(served, type="list_jobs")["jobs"]:
+        if each["ended_at"] is None:
+            assert command(served, type="stop", job=each["id"])["type"] == "job"
 
 
 @pytest.fixture
