@@ -18,6 +18,7 @@ VIEWS = {
     "progress": ("#/jobs/host_metrics/progress", ".plot[data-until]"),
     "logs": ("#/jobs/host_metrics/logs", ".time-bar"),
     "events": ("#/jobs/host_metrics/events", ".timeline .event"),
+    "compare": ("#/compare/host_metrics", ".compare-form footer"),
     "run": ("#/run/word_count", "[data-field=folder]"),
     "missing": ("#/jobs/nobody", ".empty"),
 }

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.spark]
 
 def state_of(page: Page, name: str) -> Locator:
     """What the panel says of a parameter's last change."""
-    return page.locator(f"[data-field={name}] .note .state")
+    return page.locator(f"[data-field={name}] .note [data-state]")
 
 
 def test_the_first_publication_is_shown(demo: Served, open_page: OpenPage) -> None:
