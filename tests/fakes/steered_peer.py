@@ -9,7 +9,7 @@ import math
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -168,12 +168,15 @@ class SteeredPeer:
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._random = random.Random(7)
-        self._socket: ClientConnection = unix_connect(
-            str(folder / "link.sock"),
-            f"ws://localhost{LINK_PATH}",
-            subprotocols=[websockets.Subprotocol(LINK_SUBPROTOCOL)],
-            additional_headers={"Authorization": f"Bearer {(folder / 'link.secret').read_text().strip()}"},
-            max_size=None,
+        self._open = ExitStack()
+        self._socket: ClientConnection = self._open.enter_context(
+            unix_connect(
+                str(folder / "link.sock"),
+                f"ws://localhost{LINK_PATH}",
+                subprotocols=[websockets.Subprotocol(LINK_SUBPROTOCOL)],
+                additional_headers={"Authorization": f"Bearer {(folder / 'link.secret').read_text().strip()}"},
+                max_size=None,
+            )
         )
         self._send(
             Hello(
@@ -202,7 +205,7 @@ class SteeredPeer:
     def close(self) -> None:
         """Hang up."""
         self._closed.set()
-        self._socket.close()
+        self._open.close()
         for thread in self._threads:
             thread.join()
 
