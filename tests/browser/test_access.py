@@ -18,6 +18,7 @@ VIEWS = {
     "progress": ("#/jobs/host_metrics/progress", ".plot[data-until]"),
     "logs": ("#/jobs/host_metrics/logs", ".time-bar"),
     "events": ("#/jobs/host_metrics/events", ".timeline .event"),
+    "compare": ("#/compare/host_metrics", ".compare-form footer"),
     "run": ("#/run/word_count", "[data-field=folder]"),
     "missing": ("#/jobs/nobody", ".empty"),
 }
@@ -45,7 +46,7 @@ def test_axe_finds_nothing_in_what_opens(demo: Served, open_page: OpenPage, sche
     page.locator(".plot[data-until]").first.wait_for()
     page.get_by_role("button", name="Show metrics, value", exact=False).first.click()
     page.locator(".status-bar").click()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Freeze").click()
     expect(page.locator(".behind")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Help and keys").click()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.spark]
 
 def state_of(page: Page, name: str) -> Locator:
     """What the panel says of a parameter's last change."""
-    return page.locator(f"[data-field={name}] .note .state")
+    return page.locator(f"[data-field={name}] .note [data-state]")
 
 
 def test_the_first_publication_is_shown(demo: Served, open_page: OpenPage) -> None:
@@ -126,7 +126,7 @@ def test_pausing_stops_painting_and_not_the_data(job_page: Page) -> None:
     plot = job_page.locator("[data-output=metrics] .plot").first
     job_page.get_by_role("heading", level=1).click()
     job_page.keyboard.press("Space")
-    expect(job_page.get_by_role("button", name=re.compile("Resume"))).to_have_attribute("aria-pressed", "true")
+    expect(job_page.get_by_role("button", name=re.compile("Unfreeze"))).to_have_attribute("aria-pressed", "true")
     painted = plot.get_attribute("data-until")
     behind = job_page.locator(".behind")
     expect(behind).to_have_attribute("data-behind", re.compile("^[1-9]"))

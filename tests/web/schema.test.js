@@ -57,8 +57,8 @@ test("fields come in their order, in groups", () => {
     ],
   );
   assert.deepEqual(
-    [fields[0].unit, fields[0].live, fields[0].required, fields[1].title],
-    ["s", true, true, "Stop words"],
+    [fields[0].unit, fields[0].effect, fields[0].required, fields[1].title],
+    ["s", "live", true, "Stop words"],
   );
 });
 
@@ -75,4 +75,12 @@ test("a fault is shown at its field, whichever way its path begins", () => {
   );
   assert.deepEqual(by_field, { threshold: "too big", metrics: "unknown; too few" });
   assert.deepEqual(others, ["tresholt: there is no such parameter", "not now"]);
+});
+
+test("what a change of a parameter does", () => {
+  const effects = fieldsOf({
+    properties: { a: { "x-live": true }, b: { "x-live": false }, c: { "x-live": false, "x-effect": "reset" } },
+  }).map(({ effect }) => effect);
+  assert.deepEqual(effects, ["live", "restart", "reset"]);
+  assert.equal(fieldsOf({ properties: { $max_rows: {} } })[0].title, "Max rows");
 });

@@ -32,7 +32,8 @@ export function keyOfJob(job) {
   return findJob(job.name)?.id === job.id ? job.name : job.id;
 }
 
-function upsert(job) {
+/** Take note of how a job stands. */
+export function noteJob(job) {
   const others = (jobs.peek() ?? []).filter((each) => each.id !== job.id);
   const before = (jobs.peek() ?? []).find((each) => each.id === job.id);
   if (before && before.state !== job.state)
@@ -46,7 +47,7 @@ export async function refresh() {
     const [{ jobs: listed }, declared] = await Promise.all([connection.listJobs(), getFunctions()]);
     functions.value = declared;
     jobs.value = [];
-    for (const job of listed) upsert(job);
+    for (const job of listed) noteJob(job);
     fault.value = "";
   } catch (error) {
     if (link.peek().state === "live") fault.value = explain(error);
@@ -64,7 +65,7 @@ export async function refreshFunctions() {
 
 connection.on("job", ({ job }) => {
   const known = functions.peek()?.some((declared) => declared.name === job.function);
-  upsert(job);
+  noteJob(job);
   if (!known) refreshFunctions();
 });
 connection.on("welcome", refresh);

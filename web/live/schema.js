@@ -1,7 +1,7 @@
 /**
  * A parameter as the form and the panel show it, from its JSON Schema (2020-12 with the `x-` members).
  *
- * @typedef {{name: string, title: string, description: string, kind: Kind, live: boolean, required: boolean,
+ * @typedef {{name: string, title: string, description: string, kind: Kind, effect: "live" | "restart" | "reset", required: boolean,
  *   unit: string, group: string, order: number, minimum?: number, maximum?: number, step: number | "any", options: any[],
  *   integer: boolean, default: any, max_length?: number, pattern?: string, nullable: boolean, items: object}} Field
  * @typedef {"slider" | "number" | "switch" | "radio" | "select" | "checks" | "list" | "table" | "duration" | "text"} Kind
@@ -34,7 +34,7 @@ function field(name, property, required, index) {
     title: both.title || words(name),
     description: both.description ?? "",
     kind: kindOf(plain, property["x-widget"]),
-    live: both["x-live"] === true,
+    effect: both["x-effect"] ?? (both["x-live"] === true ? "live" : "restart"),
     required,
     nullable,
     unit: both["x-unit"] ?? "",
@@ -89,9 +89,9 @@ function naturalKind(property) {
   return format === "duration" ? "duration" : "text";
 }
 
-/** `stop_words` -> `Stop words` */
+/** `stop_words` -> `Stop words`, `$max_rows` -> `Max rows` */
 function words(name) {
-  const text = name.replaceAll("_", " ");
+  const text = name.replace(/^\$/, "").replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -123,8 +123,8 @@ export class Chart {
     const { series, column, lines } = this.#options;
     if (!paused.peek()) this.#last_x = series.last_x; // while paused, what is new lies beyond the edge
     const hidden = hidden_keys.peek();
-    lines.forEach(({ key }, index) => {
-      const show = !hidden.has(key);
+    lines.forEach(({ key, switches = [key] }, index) => {
+      const show = !switches.some((each) => hidden.has(each));
       if (this.#plot.series[index + 1].show !== show) this.#plot.setSeries(index + 1, { show }, false);
     });
     this.#plot.setData(series.view(column, lines, this.#span().min));
@@ -138,7 +138,7 @@ export class Chart {
     // uPlot draws for the first time from within its constructor, before there are marks.
     this.#marks?.place(
       this.#options.changes(),
-      (batch) => this.#options.series.xOfBatch(batch),
+      ({ batch, side }) => this.#options.series.xOfBatch(batch, side),
       (x) => this.#plot.valToPos(x, "x"),
       this.#plot.over.clientWidth,
     );

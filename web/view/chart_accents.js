@@ -13,6 +13,7 @@ export function drawAccents(plot, views) {
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
+  ctx.setLineDash([]); // that of the last line would go on
   ctx.lineWidth = 1.6 * devicePixelRatio;
   ctx.strokeStyle = colour("--bad");
   ctx.fillStyle = colour("--surface");

@@ -22,6 +22,7 @@ export function drawGaps(plot, gaps) {
     ctx.clip();
     ctx.fillStyle = colour("--surface");
     ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    ctx.setLineDash([]);
     ctx.strokeStyle = colour("--warn");
     ctx.globalAlpha = 0.45;
     ctx.lineWidth = devicePixelRatio;

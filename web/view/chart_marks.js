@@ -1,7 +1,9 @@
 import { difference } from "../live/format.js";
 import { looked_at } from "./time_view.js";
 
-const CROWDED_PX = 26;
+/** What a flag needs; one that names its job needs more. */
+const FLAG_PX = 26;
+const SIDED_FLAG_PX = 44;
 
 /**
  * The applied marks over one chart: a line at the micro-batch from which a change of parameters took effect. They are told
@@ -16,8 +18,8 @@ export class ChartMarks {
   constructor(over) {
     this.#layer.className = "marks";
     over.append(this.#layer);
-    this.#before_looking = looked_at.subscribe((revision) => {
-      for (const [own, element] of this.#elements) element.classList.toggle("looked-at", own === revision);
+    this.#before_looking = looked_at.subscribe((key) => {
+      for (const [own, element] of this.#elements) element.classList.toggle("looked-at", own === key);
     });
   }
 
@@ -27,45 +29,46 @@ export class ChartMarks {
   }
 
   /**
-   * @param {import("../live/changes.js").Change[]} changes
-   * @param {(batch: number) => number | undefined} xOf @param {(x: number) => number} toPx @param {number} width_px
+   * @param {import("../live/changes.js").AppliedChange[]} changes
+   * @param {(change: import("../live/changes.js").AppliedChange) => number | undefined} xOf @param {(x: number) => number} toPx @param {number} width_px
    */
   place(changes, xOf, toPx, width_px) {
     const shown = new Set();
     let last_px = -Infinity;
     for (const change of [...changes].reverse()) {
-      const x = xOf(change.batch);
+      const x = xOf(change);
       const at_px = x === undefined ? -1 : toPx(x);
       if (at_px < 0 || at_px > width_px) continue;
-      shown.add(change.revision);
-      const element = this.#elements.get(change.revision) ?? this.#make(change);
+      shown.add(change.key);
+      const element = this.#elements.get(change.key) ?? this.#make(change);
       element.style.transform = `translateX(${at_px.toFixed(1)}px)`;
-      element.classList.toggle("crowded", Math.abs(last_px - at_px) < CROWDED_PX);
+      element.classList.toggle("crowded", Math.abs(last_px - at_px) < (change.side ? SIDED_FLAG_PX : FLAG_PX));
       element.classList.toggle("leftwards", at_px > width_px - 220);
       if (!element.classList.contains("crowded")) last_px = at_px;
     }
-    for (const [revision, element] of this.#elements) {
-      if (shown.has(revision)) continue;
+    for (const [key, element] of this.#elements) {
+      if (shown.has(key)) continue;
       element.remove();
-      this.#elements.delete(revision);
+      this.#elements.delete(key);
     }
   }
 
-  #make({ revision, batch, by, differences }) {
+  #make({ key, revision, batch, by, differences, side }) {
     const mark = node("div", "mark");
     mark.dataset.revision = revision;
     mark.dataset.batch = batch;
+    if (side) mark.dataset.side = side;
     const card = node("div", "mark-card");
-    card.append(node("strong", "", `Revision ${revision} · batch ${batch}`), node("span", "mark-by", `by ${by}`));
+    card.append(node("strong", "", `${side && `${side}: `}Revision ${revision} · batch ${batch}`), node("span", "mark-by", `by ${by}`));
     for (const { name, before, after } of differences) {
       const line = node("span", "mark-line");
       line.append(node("span", "mark-name", name), node("span", "", difference(before, after)));
       card.append(line);
     }
-    mark.append(node("span", "mark-flag", `r${revision}`), card);
-    mark.addEventListener("pointerenter", () => (looked_at.value = revision));
+    mark.append(node("span", "mark-flag", `${side && `${side} `}r${revision}`), card);
+    mark.addEventListener("pointerenter", () => (looked_at.value = key));
     mark.addEventListener("pointerleave", () => (looked_at.value = undefined));
-    this.#elements.set(revision, mark);
+    this.#elements.set(key, mark);
     this.#layer.append(mark);
     return mark;
   }

@@ -30,7 +30,7 @@ export function rangeOfValues(low, high) {
 /**
  * A uPlot in the dashboard's clothes.
  *
- * @param {{lines: {label: string, hue: number}[], unit: string, width: number, gaps: () => object[], accents: () => object[], on_draw: () => void,
+ * @param {{lines: {label: string, hue: number, dash?: number[]}[], unit: string, width: number, gaps: () => object[], accents: () => object[], on_draw: () => void,
  *   on_cursor: (index: number | null, left: number) => void}} options
  */
 export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw, on_cursor, shown, tall }, element) {
@@ -84,11 +84,11 @@ export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw
     ],
     series: [
       {},
-      ...lines.map(({ label, hue }) => ({
+      ...lines.map(({ label, hue, dash }) => ({
         label,
         stroke: colour(`--hue-${hue % HUES}`),
         width: 1.6,
-        dash: DASHES[Math.floor(hue / HUES) % DASHES.length],
+        dash: dash ?? DASHES[Math.floor(hue / HUES) % DASHES.length],
         fill: lines.length === 1 && !scattered ? softened(colour(`--hue-${hue % HUES}`)) : undefined,
         spanGaps: true,
         points: { show: scattered === true, size: 6, fill: colour(`--hue-${hue % HUES}`) },

@@ -27,9 +27,9 @@ export class ChartTooltip {
       .filter(({ value }) => value != null)
       .sort((a, b) => b.value - a.value);
     this.#element.replaceChildren(row("tooltip-time", "", time(data[0][index] * 1000)));
-    for (const { label, hue, value } of values.slice(0, MAX_LINES)) {
+    for (const { label, hue, dash, value } of values.slice(0, MAX_LINES)) {
       const element = row("tooltip-line", label, quantity(value, unit));
-      element.prepend(Object.assign(document.createElement("i"), { className: `swatch hue-${hue % 12}` }));
+      element.prepend(Object.assign(document.createElement("i"), { className: `swatch hue-${hue % 12}${dash ? " dash-3" : ""}` }));
       this.#element.append(element);
     }
     if (values.length > MAX_LINES)

@@ -5,14 +5,15 @@ import { html, prose } from "./ui.js";
 /**
  * One parameter's control, in the run form and in the panel of a running job alike.
  *
- * @param {{field: import("../live/schema.js").Field, value: any, fault?: string, disabled?: boolean, note?: any,
- *   on_change: (value: any) => void}} props `note` stands under the control: what became of a change
+ * @param {{field: import("../live/schema.js").Field, value: any, fault?: string, invalid?: boolean, disabled?: boolean, untold?: boolean, note?: any,
+ *   on_change: (value: any) => void}} props `note` stands under the control: what became of a change; `invalid` tells
+ *   whether the value that is shown is the one at fault, `untold` that the effect is told elsewhere to those who see it
  */
-export function Control({ field, value, fault, disabled = false, note, tone = "", on_change }) {
+export function Control({ field, value, fault, invalid = Boolean(fault), disabled = false, untold = false, note, tone = "", on_change }) {
   const id = useId();
   const Widget = WIDGETS[field.kind];
   const grouped = field.kind === "radio" || field.kind === "checks";
-  const described = [field.description && `${id}-about`, fault && `${id}-fault`, note && `${id}-note`]
+  const described = [field.description && `${id}-about`, `${id}-effect`, fault && `${id}-fault`, note && `${id}-note`]
     .filter(Boolean)
     .join(" ");
   const common = {
@@ -21,10 +22,11 @@ export function Control({ field, value, fault, disabled = false, note, tone = ""
     value,
     disabled,
     on_change,
-    "aria-describedby": described || undefined,
-    "aria-invalid": fault ? "true" : undefined,
+    "aria-describedby": described,
+    "aria-invalid": invalid ? "true" : undefined,
   };
   const title = html`${field.title}${field.required && html`<span class="required"> (needed)</span>`}`;
+  const effect = html`<${Effect} effect=${field.effect} id="${id}-effect" untold=${untold} />`;
   const body = html`
     <${Widget} ...${common} />
     ${field.description && html`<p class="about" id="${id}-about">${prose(field.description)}</p>`}
@@ -32,9 +34,29 @@ export function Control({ field, value, fault, disabled = false, note, tone = ""
     ${note && html`<div class="note" id="${id}-note">${note}</div>`}`;
   const classes = `field ${field.kind} ${tone}`;
   return grouped
-    ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described || undefined}>
-      <legend>${title}</legend>${body}</fieldset>`
-    : html`<div class=${classes} data-field=${field.name}><label for=${id}>${title}</label>${body}</div>`;
+    ? html`<fieldset class=${classes} data-field=${field.name} aria-describedby=${described}>
+      <legend>${title}</legend>${effect}${body}</fieldset>`
+    : html`<div class=${classes} data-field=${field.name} title=${untold ? field.description : undefined}><div class="field-head"><label for=${id}>${title}</label>${effect}</div>${body}</div>`;
+}
+
+/** What a change of a parameter does to the running job, in plain words. */
+export const EFFECTS = {
+  live: { word: "next batch", told: "A change holds from the next micro-batch on; nothing is interrupted." },
+  restart: {
+    word: "short restart",
+    told: "For a change the query stops after its batch and goes on from the same place: a short pause, nothing is lost.",
+  },
+  reset: {
+    word: "starts afresh",
+    told: "For a change the job gives up what it has saved, and begins anew. You are asked first.",
+  },
+};
+
+/** What a change does, as a word; the whole of it on pointing at it, and for a screen reader. */
+export function Effect({ effect, id, untold = false }) {
+  const { word, told } = EFFECTS[effect];
+  return html`<span class=${untold ? "visually-hidden" : `effect ${effect}`} id=${id} title=${told}>${word}<span
+    class="visually-hidden">. ${told}</span></span>`;
 }
 
 const WIDGETS = {
@@ -73,6 +95,7 @@ function Slider({ id, field, value, disabled, on_change, ...aria }) {
 function NumberBox({ id, field, value, disabled, on_change, ...aria }) {
   return html`<span class="boxed">
     <input id=${id} class="number" type="text" inputmode=${field.integer ? "numeric" : "decimal"} autocomplete="off"
+    placeholder=${field.nullable ? "none" : undefined}
     value=${value ?? ""} disabled=${disabled} onChange=${(event) => on_change(numberOf(event.target.value, field.nullable))}
     ...${aria} />${field.unit && html`<span class="unit" aria-hidden="true">${field.unit}</span>`}</span>`;
 }

@@ -33,5 +33,6 @@ function whyNothing(job, publications) {
     return `${publications} micro-batches have come, none with a row for this output. It shows what comes.`;
   if (job.state === "running")
     return "The job is running. The first rows come with the first micro-batch that has any for this output.";
+  if (job.state === "paused") return "The job is paused. It shows what comes when it goes on.";
   return `The job is ${job.state}. Spark needs some seconds to start; rows appear here by themselves.`;
 }

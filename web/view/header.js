@@ -22,9 +22,9 @@ export function Header() {
     <div class="bar-tools">
       <${LinkState} />
       <button type="button" class="button small pause ${paused.value ? "on" : ""}" aria-pressed=${paused.value}
-        title="Stop painting; data go on (Space)"
+        title="Stop painting; the jobs and their data go on (Space)"
         onClick=${() => setPaused(!paused.peek())}>${icon(paused.value ? "play" : "pause")}<span
-          class="label">${paused.value ? "Resume" : "Pause"}</span>
+          class="label">${paused.value ? "Unfreeze" : "Freeze"}</span>
         ${paused.value && html`<span class="behind" data-behind=${behind.value}>${number(behind.value)} behind</span>`}</button>
       <button type="button" class="button quiet small" aria-label="Colours: ${scheme.value}; switch"
         title="Colours: ${scheme.value}" onClick=${nextScheme}>${icon(SCHEME_ICONS[scheme.value])}</button>

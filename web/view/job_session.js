@@ -4,7 +4,7 @@ import { OutputFeed, RowFeed } from "../live/feeds.js";
 import { difference } from "../live/format.js";
 import { connection } from "../live/gateway.js";
 import { ParameterBoard } from "../live/parameter_board.js";
-import { signal } from "../vendor/vendor.js";
+import { computed, effect } from "../vendor/vendor.js";
 
 function tell({ differences, batch }) {
   say(
@@ -15,9 +15,10 @@ function tell({ differences, batch }) {
 /**
  * All that a job's page listens to, opened and closed together.
  *
- * @param {object} job @param {(output: string) => any} since from where to read each of its streams
+ * @param {object} job @param {{since: (output: string) => any, schema?: object, side?: string}} options `since`: from where to read
+ *   each of its streams; `side`: how its marks are called where two jobs are compared
  */
-export function openJob(job, since) {
+export function openJob(job, { since, schema, side = "" }) {
   const events = new RowFeed(`${job.id}/$events`, { capacity: 2000, since: since("$events") });
   const progress = new OutputFeed(
     job.id,
@@ -32,14 +33,14 @@ export function openJob(job, since) {
     feed.accents = feed.scattered
       ? []
       : outputs.filter((each) => each.scattered && each.series.key === feed.output.key);
-  const board = new ParameterBoard(connection, job);
-  const changes = signal([]);
-  const off = events.on("change", () => {
-    const found = appliedChanges(events.all());
-    const before = changes.peek();
-    if (found.at(-1)?.revision === before.at(-1)?.revision && found.length === before.length) return;
-    if (found.at(-1)?.revision > job.revision) tell(found.at(-1)); // not what was there when the page was opened
-    changes.value = found;
+  const board = new ParameterBoard(connection, job, schema);
+  board.refresh();
+  const changes = computed(() => appliedChanges(board.trail.changes.value, side));
+  let newest; // what was there when the page was opened is no news
+  const off = effect(() => {
+    const last = changes.value.at(-1);
+    if (newest !== undefined && last?.revision > newest) tell(last);
+    if (board.trail.known.value) newest = last?.revision ?? 0;
   });
   return {
     events,

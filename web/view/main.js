@@ -1,6 +1,7 @@
 import { announcement } from "../live/announcer.js";
 import { link, start } from "../live/gateway.js";
 import { render } from "../vendor/vendor.js";
+import { ComparePage } from "./compare_page.js";
 import { Header } from "./header.js";
 import { Help } from "./help.js";
 import { JobPage } from "./job_page.js";
@@ -23,10 +24,11 @@ function App() {
 }
 
 function View() {
-  const { view, job, tab, function: chosen } = route.value;
-  document.title = { jobs: "Jobs", job, run: "Start a job" }[view] + " · Rivulet";
+  const { view, job, tab, fork, function: chosen } = route.value;
+  document.title = { jobs: "Jobs", job, run: "Start a job", compare: `Compare ${job}` }[view] + " · Rivulet";
   if (view === "job") return html`<${JobPage} name=${job} tab=${tab} />`;
   if (view === "run") return html`<${RunPage} chosen=${chosen} />`;
+  if (view === "compare") return html`<${ComparePage} name=${job} fork=${fork} />`;
   return html`<${Overview} />`;
 }
 

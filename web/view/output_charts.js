@@ -1,7 +1,8 @@
 import { quantity, time } from "../live/format.js";
 import { useComputed, useEffect, useRef, useSignal } from "../vendor/vendor.js";
 import { Chart } from "./chart.js";
-import { hidden_keys, pointed_key } from "./time_view.js";
+import { PairedLegend } from "./paired_legend.js";
+import { hidden_keys, pointed_key, toggleKey } from "./time_view.js";
 import { html, icon } from "./ui.js";
 
 const SPREAD = 40;
@@ -17,8 +18,7 @@ export function OutputCharts({ feed, name, changes }) {
   useComputed(() => `${feed.shape.value}/${Math.floor(feed.publications.value / LOOK_EVERY)}`).value;
   const split = useRef(new Set()).current;
   const { series } = feed;
-  const hues = new Map(series.lines.map(({ key }, index) => [key, index]));
-  const lines = series.lines.map(({ key, unit }) => ({ key, unit, label: key, hue: hues.get(key) }));
+  const lines = series.lines.map((line, index) => ({ label: line.key, hue: index, ...line }));
   const order = feed.columns.value;
   const columns = series.columns
     .filter((column) => column !== feed.output.time)
@@ -29,7 +29,7 @@ export function OutputCharts({ feed, name, changes }) {
   const first = columns.find((column) => chosen.has(column));
   return html`<div class="charts">
     <${Columns} columns=${columns} chosen=${chosen} on_choose=${(next) => (shown.value = next)} />
-    ${lines.length > 1 && chosen.size > 0 && html`<${Legend} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
+    ${lines.length > 1 && chosen.size > 0 && html`<${series.bases ? PairedLegend : Legend} bases=${series.bases} lines=${lines} evicted=${series.evicted} accents=${feed.accents} />`}
     ${series.gaps.length > 0 && html`<${Gaps} series=${series} />`}
     <div class="chart-grid">
       ${columns
@@ -90,18 +90,13 @@ function told({ from_x, to_x, missing, reason }) {
 }
 
 function Legend({ lines, evicted, accents }) {
-  const toggle = (key) => {
-    const hidden = new Set(hidden_keys.peek());
-    if (!hidden.delete(key)) hidden.add(key);
-    hidden_keys.value = hidden;
-  };
   return html`<div class="legend" role="group" aria-label="Lines shown">
     ${lines.map(
       ({
         key,
         hue,
       }) => html`<button type="button" key=${key} class="legend-key" aria-pressed=${!hidden_keys.value.has(key)}
-        onClick=${() => toggle(key)} onPointerEnter=${() => (pointed_key.value = key)}
+        onClick=${() => toggleKey(key)} onPointerEnter=${() => (pointed_key.value = key)}
         onPointerLeave=${() => (pointed_key.value = undefined)} onFocus=${() => (pointed_key.value = key)}
         onBlur=${() => (pointed_key.value = undefined)}>
           <i class="swatch hue-${hue % 12} dash-${Math.floor(hue / 12) % 3}" />${key}</button>`,
@@ -115,7 +110,7 @@ function ChartPanel({ tall, feed, name, column, unit, lines, changes }) {
   const element = useRef();
   const as_table = useSignal(false);
   const title = `${name}, ${column}${unit ? ` in ${unit}` : ""}`;
-  const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].key || column }] : lines;
+  const shown = lines.length === 1 ? [{ ...lines[0], label: lines[0].label || column }] : lines;
   useEffect(() => {
     const chart = new Chart(element.current, {
       series: feed.series,
@@ -138,7 +133,7 @@ function ChartPanel({ tall, feed, name, column, unit, lines, changes }) {
   return html`<figure class="card chart ${tall ? "wide" : ""}" data-column=${column}>
     <figcaption>
       <h3>${column}</h3>
-      <span class="unit">${[lines.length === 1 && lines[0].key, unit].filter(Boolean).join(" · ")}</span>
+      <span class="unit">${[lines.length === 1 && lines[0].label, unit].filter(Boolean).join(" · ")}</span>
       <button type="button" class="button quiet small" aria-pressed=${as_table.value} aria-label="Show ${title} as a table"
         title="Show as table" onClick=${() => (as_table.value = !as_table.value)}>${icon("table")}</button>
     </figcaption>

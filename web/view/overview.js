@@ -28,7 +28,7 @@ export function Overview() {
   return html`<div class="page">
     <header class="page-head">
       <div><${Title}>Jobs<//>
-        <p class="muted">${live.length ? `${live.length} running` : "None running"}${over.length ? `, ${over.length} ended` : ""}</p></div>
+        <p class="muted">${counted(live)}${over.length ? `, ${over.length} ended` : ""}</p></div>
       ${canRun.value && html`<a class="button primary" href=${hrefs.run()}>${icon("plus")}Start a job</a>`}
     </header>
     ${!all.length && html`<${FirstJob} />`}
@@ -42,6 +42,13 @@ export function Overview() {
     }
     ${figures.value && html`<${GatewayFigures} row=${figures.value} />`}
   </div>`;
+}
+
+/** `2 running, 1 paused` */
+function counted(live) {
+  const paused = live.filter(({ state }) => state === "paused").length;
+  const others = live.length - paused;
+  return `${others ? `${others} running` : "None running"}${paused ? `, ${paused} paused` : ""}`;
 }
 
 /** How the gateway itself fares, once a second. */

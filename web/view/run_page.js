@@ -89,8 +89,7 @@ function RunForm({ declared }) {
       ${group && html`<h3 class="group-title">${group}</h3>`}
       ${members.map(
         (field) => html`<${Control} key=${field.name} field=${field} value=${values.value[field.name] ?? field.default}
-        fault=${by_field[field.name]} on_change=${(value) => change(field, value)}
-        note=${field.live ? html`<span class="state live">Can be changed while the job runs</span>` : undefined} />`,
+        fault=${by_field[field.name]} on_change=${(value) => change(field, value)} />`,
       )}
     </div>`,
     )}

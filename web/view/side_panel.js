@@ -4,11 +4,11 @@ import { html } from "./ui.js";
 /** Where the panels stand above the charts instead of beside them, they begin folded up. */
 const NARROW = "(max-width: 1023px)";
 
-/** A panel that can be folded up. @param {{title: string, note?: any, children: any}} props */
-export function SidePanel({ title, note, children }) {
+/** A panel that can be folded up. @param {{title: string, note?: any, kind?: string, children: any}} props */
+export function SidePanel({ title, note, kind = "", children }) {
   const open = useRef(!matchMedia(NARROW).matches).current;
-  return html`<details class="card panel" open=${open}>
+  return html`<details class="card panel ${kind}" open=${open}>
     <summary class="panel-head"><h2>${title}</h2>${note}</summary>
-    ${children}
+    <div class="panel-body">${children}</div>
   </details>`;
 }

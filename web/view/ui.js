@@ -20,6 +20,8 @@ const SHAPES = {
   flag: "M4 14V2.5h7.5l-2 3 2 3H4",
   follow: "M2.5 8h9M8 4.5 11.5 8 8 11.5M13.5 4v8",
   table: "M2.5 3.5h11v9h-11zM2.5 6.5h11M2.5 9.5h11M6.5 6.5v6",
+  clock: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 4.8V8l2.3 1.6",
+  fork: "M2.5 8H6c3 0 3-4.5 6-4.5h1.5M6 8c3 0 3 4.5 6 4.5h1.5",
   out: "M6.5 3h-3v10h3M7 8h6.5M11 5.5 13.5 8 11 10.5",
 };
 
@@ -32,6 +34,7 @@ const STATE_TONES = {
   queued: "wait",
   starting: "wait",
   running: "good",
+  paused: "wait",
   restarting: "warn",
   cancelling: "warn",
   finished: "done",
@@ -75,7 +78,7 @@ export function Empty({ title, level = 2, children }) {
       <path d="M2 10c22 0 26 12 48 12s26-14 68-14" /><path d="M2 22c22 0 26 10 48 10s26-12 68-12" />
         <path d="M2 34c22 0 26 4 48 4s26-10 68-10" />
     </svg>
-    ${level === 1 ? html`<${Title}>${title}<//>` : html`<h2>${title}</h2>`}
+    ${level === 1 ? html`<${Title}>${title}<//>` : h(`h${level}`, null, title)}
     <div class="empty-text">${children}</div>
   </div>`;
 }
