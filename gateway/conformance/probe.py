@@ -77,6 +77,13 @@ class Response(msgspec.Struct, frozen=True):
         except msgspec.DecodeError as fault:
             raise Broken(f"the body is no JSON ({fault}): {short(self.body)}") from None
 
+    def lines(self) -> list[Any]:
+        """The body as NDJSON; raises `Broken` where a line is no JSON."""
+        try:
+            return [msgspec.json.decode(line) for line in self.body.splitlines() if line]
+        except msgspec.DecodeError as fault:
+            raise Broken(f"a line is no JSON: {fault}") from None
+
 
 class Probe:
     """One case's means. All that it opens is closed when the case is over."""

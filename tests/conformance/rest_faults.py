@@ -1,9 +1,11 @@
-"""The faults of the REST routes: of a stream's events, and of its newest micro-batch."""
+"""The faults of the REST routes: of a stream's events, its newest micro-batch, and a job's parameters."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,14 +17,16 @@ from tests.conformance.faults import FAULTS
 from tests.conformance.wrong_gateway import Answer, Fault
 
 
-def ask(case: str, name: str, change: Callable[[str, dict[str, str]], str]) -> None:
-    """A fault that changes requests for REST routes."""
-    FAULTS[f"{case}:{name}"] = (case, type(name, (Fault,), {"ask": lambda _self, url, headers: change(url, headers)}))
+def ask(case: str, name: str, change: Callable[[str, dict[str, str]], str], told: str = "") -> None:
+    """A fault that changes requests for REST routes; `told` is in the reason that the case gives."""
+    members = {"ask": lambda _self, url, headers: change(url, headers), "told": told}
+    FAULTS[f"{case}:{name}"] = (case, type(name, (Fault,), members))
 
 
-def answer(case: str, name: str, change: Callable[[Answer], None]) -> None:
-    """A fault that changes answers of REST routes."""
-    FAULTS[f"{case}:{name}"] = (case, type(name, (Fault,), {"answer": lambda _self, given: change(given)}))
+def answer(case: str, name: str, change: Callable[[Answer], None], told: str = "") -> None:
+    """A fault that changes answers of REST routes; `told` is in the reason that the case gives."""
+    members = {"answer": lambda _self, given: change(given), "told": told}
+    FAULTS[f"{case}:{name}"] = (case, type(name, (Fault,), members))
 
 
 def changed(pattern: bytes, by: bytes, count: int = 0) -> Callable[[Answer], None]:
@@ -120,3 +124,88 @@ def found_nothing(given: Answer) -> None:
 
 answer("latest-unknown-stream", "ok", found_nothing)
 answer("latest-unknown-stream", "another_code", changed(rb'"code":"not_found"', rb'"code":"conflict"'))
+
+
+# ---- parameters ----
+
+
+def other(name: str, value: str) -> Callable[[str, dict[str, str]], str]:
+    """Another header than the client sent, where it sent one."""
+
+    def change(url: str, headers: dict[str, str]) -> str:
+        if name in headers:
+            headers[name] = value
+        return url
+
+    return change
+
+
+def deaf(name: str) -> Callable[[str, dict[str, str]], str]:
+    """As if the client had not sent that header."""
+
+    def change(url: str, headers: dict[str, str]) -> str:
+        headers.pop(name, None)
+        return url
+
+    return change
+
+
+def status(wrong: dict[int, int]) -> Callable[[Answer], None]:
+    def change(given: Answer) -> None:
+        given.status = wrong.get(given.status, given.status)
+
+    return change
+
+
+def history(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Answer], None]:
+    """Other changes, of a history as JSON."""
+
+    def go(given: Answer) -> None:
+        if given.body.startswith(b"{") and given.headers["content-type"] == JSON and b'"changes"' in given.body:
+            found = json.loads(given.body)
+            if "changes" in found:
+                given.body = json.dumps({**found, "changes": change(found["changes"])}).encode()
+
+    return go
+
+
+def on_ndjson(change: Callable[[Answer], None]) -> Callable[[Answer], None]:
+    def go(given: Answer) -> None:
+        if given.headers["content-type"] == NDJSON:
+            change(given)
+
+    return go
+
+
+def weak_tag(given: Answer) -> None:
+    if "etag" in given.headers:
+        given.headers["etag"] = "W/" + given.headers["etag"]
+
+
+def always_linked(given: Answer) -> None:
+    if b'"changes"' in given.body and b'"paths"' not in given.body:
+        given.headers.setdefault("link", '</?before=1>; rel="next"')
+
+
+answer("rest-parameters", "another_value", changed(rb'"threshold":\d+', b'"threshold":77'), "what comes")
+answer("rest-parameters", "another_revision", changed(rb'"revision":\d+', b'"revision":77'), "what comes")
+answer("rest-parameters", "no_schema", changed(rb',"schema":\{[^{}]*\}', b""), "what comes")
+answer("rest-parameters", "another_tag", headed("etag", '"77"'), "`ETag`")
+answer("rest-parameters", "a_weak_tag", weak_tag, "`ETag`")
+answer("rest-parameters", "no_tag", headless("etag"), "`ETag`")
+ask("rest-parameters", "sent_again", deaf("If-None-Match"), "what is known is 200, and should be 304")
+ask("rest-parameters", "any_match", deaf("If-Match"), "is [200, 200], and should be [412, 200]")
+ask("rest-parameters", "never_a_match", other("If-Match", '"0"'), "is [412, 412], and should be [412, 200]")
+answer("rest-parameters", "a_conflict", status({412: 409}), "is [409, 200], and should be [412, 200]")
+any_type = other("Content-Type", "application/merge-patch+json")
+ask("rest-parameters", "any_type", any_type, "no merge patch is 200, and should be 415")
+answer("rest-parameters", "a_bad_request", status({415: 400}), "no merge patch is 400, and should be 415")
+answer("rest-history", "oldest_first", history(lambda rows: rows[::-1]), "the changes")
+answer("rest-history", "by_another", history(lambda rows: [{**each, "by": "me"} for each in rows]), "the changes")
+answer("rest-history", "a_change_less", history(lambda rows: rows[:-1]), "the changes")
+answer("rest-history", "linked_to_nothing", always_linked, "a next page of all")
+answer("rest-history", "a_line_less", on_ndjson(changed(rb"^[^\n]*\n", b"")), "the lines of NDJSON")
+answer("rest-history", "other_lines", on_ndjson(changed(rb'"by":"[^"]*"', b'"by":"me"')), "the lines of NDJSON")
+answer("rest-history", "no_link", headless("link"), "next page is False, and should be True")
+ask("rest-history", "no_limit", lambda url, _headers: re.sub(r"limit=1\b", "limit=9", url), "the first page")
+ask("rest-history", "same_page", lambda url, _headers: re.sub(r"&before=\d+", "", url), "the second page")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from gateway.protocol.reading import EVENT_STREAM
 
 Frame = dict[str, Any]
 #: The headers of a request that a case may send.
-PASSED_ON = ("Accept", "Authorization", "Last-Event-ID")
+PASSED_ON = ("Accept", "Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID")
+#: How the names of those begin that a case may look at in an answer.
+PASSED_BACK = ("content-type", "etag", "link", "rivulet-")
 #: More events than any case reads.
 EVENTS = 3
 
@@ -44,6 +47,9 @@ class Answer:
 
 class Fault:
     """What is done to the frames of one socket; this one leaves them as they are."""
+
+    #: What is in the reason that the case gives, where another one would be by chance.
+    told = ""
 
     def up(self, frame: Frame) -> list[Frame]:
         """A command on its way to the gateway."""
@@ -83,6 +89,27 @@ class Fault:
         """The answer to it on its way to the client, to be changed in place; of events, the first few."""
 
 
+class Asked(ServerConnection):
+    """`websockets` reads GET without a body only: of any other request, method and body are put by for `_fetch`."""
+
+    method = "GET"
+    body = b""
+    _begun: bytes | None = b""
+
+    def data_received(self, data: bytes) -> None:
+        """The first request is held back until it is whole; what follows it are frames."""
+        if self._begun is not None:
+            self._begun += data
+            head, end, body = self._begun.partition(b"\r\n\r\n")
+            length = re.search(rb"(?im)^content-length: *(\d+)", head)
+            if not end or len(body) < int(length[1] if length else 0):
+                return
+            self._begun = None
+            self.method, self.body = head.partition(b" ")[0].decode(), body
+            data = re.sub(rb"(?im)^content-length:.*\r\n", b"", head + end)
+        super().data_received(data)
+
+
 class WrongGateway:
     """A server in front of a real gateway, with a fault on every socket."""
 
@@ -100,6 +127,7 @@ class WrongGateway:
             compression=None,
             max_size=None,
             ping_interval=None,
+            create_connection=Asked,
             process_request=self._request,
             select_subprotocol=lambda _connection, _offered: None,
         )
@@ -115,7 +143,8 @@ class WrongGateway:
 
     async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         if "Upgrade" not in request.headers:
-            return await self._fetch(request, self._fault())
+            assert isinstance(connection, Asked)
+            return await self._fetch(connection, request, self._fault())
         fault = self._fault()
         offered = [
             Subprotocol(each.strip())
@@ -144,18 +173,21 @@ class WrongGateway:
         connection.upstream, connection.fault = upstream, fault  # type: ignore[attr-defined]
         return None
 
-    async def _fetch(self, request: Request, fault: Fault) -> Response:
+    async def _fetch(self, asked: Asked, request: Request, fault: Fault) -> Response:
         """Answer with what the real gateway answers; of an answer without end, with as much as any case looks at."""
         shown = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         url = fault.ask(request.path, shown)
-        async with httpx2.AsyncClient() as http, http.stream("GET", self._upstream + url, headers=shown) as answer:
+        async with (
+            httpx2.AsyncClient() as http,
+            http.stream(asked.method, self._upstream + url, headers=shown, content=asked.body) as answer,
+        ):
             body = b""
             async for chunk in answer.aiter_raw():
                 body += chunk
-                if answer.headers["Content-Type"] == EVENT_STREAM and body.count(b"event: publication\n") > EVENTS:
+                if answer.headers.get("Content-Type") == EVENT_STREAM and body.count(b"event: publication\n") > EVENTS:
                     body = body[: body.rindex(b"\n\n") + 2]
                     break
-        kept = {name: value for name, value in answer.headers.items() if name.startswith(("content-type", "rivulet-"))}
+        kept = {name: value for name, value in answer.headers.items() if name.startswith(PASSED_BACK)}
         given = Answer(answer.status_code, kept, body)
         fault.answer(given)
         return Response(given.status, HTTPStatus(given.status).phrase, Headers(given.headers), given.body)
