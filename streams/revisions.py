@@ -288,7 +288,9 @@ class Revisions(Generic[P]):
     def _supersede(self, by: Recorded, at: datetime) -> None:
         kept = {self._taken}
         if not self.applied_revision:
-            kept.add(min(self._pending, default=0))  # until one was applied, it is what a change that fails goes back to
+            kept.add(
+                min(self._pending, default=0)
+            )  # until one was applied, it is what a change that fails goes back to
         for revision in [each for each in self._pending if each < by.revision and each not in kept]:
             state = self._pending.pop(revision).advance("supersede")
             reason = f"revision {by.revision} came before a micro-batch did"
