@@ -136,8 +136,12 @@ class JobDirectory:
     def unplan(self) -> None:
         """Have Spark plan anew what it has planned and not committed. No query may be running.
 
-        To Spark it is as if it had died just before it wrote the plan down.
+        To Spark it is as if it had died just before it wrote the plan down; where that was the first, nothing of the
+        checkpoint stays, since Spark takes no state that no batch is known of.
         """
+        if self.last_commit() < 0:
+            shutil.rmtree(self.checkpoint, ignore_errors=True)
+            return
         for batch in range(self.last_commit() + 1, self.last_planned() + 1):
             for name in (str(batch), f".{batch}.crc"):
                 (self.checkpoint / "offsets" / name).unlink(missing_ok=True)

@@ -56,6 +56,10 @@ class Numberings:
             self._directory.go_back()
             self._sink.use(self.current)
 
+    def next_batch(self, base: int) -> int:
+        """The number of the next batch, under a revision that belongs to the checkpoint of revision `base`."""
+        return self.current.journal.last_batch + 1 if base == self._described.base else 0
+
     def choose(self, base: int) -> None:
         """The query is about to be started under a revision that belongs to the checkpoint of revision `base`.
 

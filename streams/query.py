@@ -115,7 +115,8 @@ class StreamJob(Job):
         """Keep the job's place until something changes."""
         in_force = self.revisions.newest
         if in_force.controls.paused:
-            self.revisions.apply(in_force.revision, self._sink.next_batch, datetime.now(UTC))
+            upcoming = self._numberings.next_batch(in_force.base)  # a reset that failed may still be the sink's
+            self.revisions.apply(in_force.revision, upcoming, datetime.now(UTC))
         if self._machine.state is not JobState.PAUSED:
             self._changed("paused", why)
             self._context.logger.info("the query rests: %s", why)
@@ -139,7 +140,7 @@ class StreamJob(Job):
         self._sink.resume()
         try:
             self._numberings.choose(target.base)
-            if self._sink.next_batch <= self._directory.last_planned():
+            if self._sink.next_batch <= max(0, self._directory.last_planned()):
                 self._directory.unplan()  # for another query than this one, and nobody has seen anything of it
             if self._machine.state is not JobState.STARTING:
                 self._changed("restart", f"restarted for revision {target.revision}")

@@ -170,6 +170,7 @@ class Revisions(Generic[P]):
             self._settle(self._file.known[revision], machine.advance("apply"), at, batch=batch)
             self.applied_revision, self.applied_batch = revision, batch
             self._expiries.applied(revision, batch)
+            self._supersede(self._file.known[revision], at)
 
     def reject(self, reason: str, at: datetime) -> tuple[Recorded | None, Recorded] | None:
         """The job has failed: reject the change that it failed under, where no batch has left under it yet.
@@ -285,7 +286,12 @@ class Revisions(Generic[P]):
                 expiries.changed(known.revision, comes_back, known.expires_at)
 
     def _supersede(self, by: Recorded, at: datetime) -> None:
-        for revision in [each for each in self._pending if each < by.revision and each != self._taken]:
+        kept = {self._taken}
+        if not self.applied_revision:
+            kept.add(
+                min(self._pending, default=0)
+            )  # until one was applied, it is what a change that fails goes back to
+        for revision in [each for each in self._pending if each < by.revision and each not in kept]:
             state = self._pending.pop(revision).advance("supersede")
             reason = f"revision {by.revision} came before a micro-batch did"
             self._settle(self._file.known[revision], state, at, reason=reason)

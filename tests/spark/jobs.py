@@ -124,6 +124,7 @@ class Grouping(Parameters):
     buckets: int = parameter(10, minimum=1, maximum=100)
     key_type: Literal["long", "string"] = parameter("long")
     size: int = parameter(1, minimum=1, resets=True)
+    broken: bool = parameter(default=False, live=True)
 
 
 @stream(parameters=Grouping, outputs=[Output("output", key=["bucket"])], output_mode="update", trigger_ms=100)
@@ -131,6 +132,15 @@ def grouped(spark: SparkSession, parameters: Grouping) -> DataFrame:
     """State under parameters of the plan: numbers counted by bucket, of which Spark cannot change the type."""
     key = F.floor(F.col("value") / parameters.size) % parameters.buckets
     return numbers(spark, 50).groupBy(key.cast(parameters.key_type).alias("bucket")).count()
+
+
+@grouped.each_batch
+def group(df: DataFrame, parameters: Grouping) -> pa.Table:
+    table = df.toArrow()
+    wait_where_held(-1)
+    if parameters.broken:
+        raise ZeroDivisionError("told to break")
+    return table
 
 
 @stream(parameters=Steps, trigger_ms=100, on_failed_change="fail")

@@ -98,6 +98,40 @@ async def test_a_change_that_fails_makes_way_for_the_one_after_it(
     assert not peer.all(JobChanged, state=JobState.FAILED)
 
 
+async def test_a_rest_after_a_reset_that_failed_is_before_the_next_batch(
+    peer: GatewayPeer, start_worker: StartWorker
+) -> None:
+    await start_worker()
+    await started(peer, "steps")
+    await more(peer, "kept")
+    await peer.set_parameters({"$paused": True})
+    applied = await peer.frame(ParametersChanged, revision=2, state=RevisionState.APPLIED)
+    await peer.set_parameters({"$paused": False, "broken": True}, reset=True)
+    await peer.frame(ParametersChanged, revision=3, state=RevisionState.REJECTED)
+    await peer.set_parameters({"minimum": 1})
+    again = await peer.frame(ParametersChanged, revision=4, state=RevisionState.APPLIED)
+    assert again.batch == applied.batch > 0
+    await peer.set_parameters({"$paused": False})
+    kept = await under(peer, "kept", 5)
+    assert_end_to_end(kept)
+    assert next(one for one in kept if one.head.revision == 5).head.batch == applied.batch
+
+
+async def test_state_of_a_first_batch_that_failed_is_in_nobodys_way(
+    peer: GatewayPeer, start_worker: StartWorker, hold: Hold
+) -> None:
+    await start_worker()
+    hold.at(-1)
+    await started(peer, "grouped", {"broken": True})
+    await hold.reached()
+    await peer.set_parameters({"broken": False})
+    hold.release()
+    output = await under(peer, "output", 2)
+    assert (output[0].head.revision, output[0].head.batch, output[0].table.num_rows) == (2, 0, 10)
+    assert states(peer, 1) == ["rejected"]
+    assert states(peer, 2) == ["accepted", "applied"]
+
+
 async def test_killed_between_rejecting_a_change_and_letting_go_of_its_batch(
     peer: GatewayPeer, start_worker: StartWorker, hold: Hold, tmp_path: Path
 ) -> None:

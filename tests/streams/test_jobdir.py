@@ -127,3 +127,12 @@ def test_what_is_planned_and_not_committed_can_be_taken_back(
     assert sorted(each.name for each in (directory.checkpoint / "offsets").iterdir()) == [
         ".0.crc", ".1.crc", ".2.crc", "0", "1", "2",
     ]  # fmt: skip
+
+
+def test_where_nothing_was_committed_nothing_stays(opened: Callable[[], tuple[JobDirectory, JobFile]]) -> None:
+    directory, _ = opened()
+    spark_wrote(directory, 0, -1)
+    (directory.checkpoint / "state" / "0").mkdir(parents=True)
+    directory.unplan()
+    assert not directory.checkpoint.exists()
+    directory.unplan()

@@ -138,6 +138,23 @@ def test_the_first_revision_has_nothing_to_go_back_to(desk: Callable[..., Desk])
     assert one.revisions.reject("no", NOW) is None
 
 
+def test_a_change_that_fails_before_the_first_batch_goes_back_to_the_start(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.revisions.build()
+    one.set({"window": 30})
+    one.set({"window": 40})
+    assert one.states() == [(2, "accepted"), (2, "superseded"), (3, "accepted")]
+    one.revisions.build()
+    outcome = one.revisions.reject("no", NOW)
+    assert outcome is not None
+    assert (outcome[0].revision, outcome[1].revision, one.held("window")) == (3, 1, 60)
+    one.set({"window": 50})
+    one.revisions.build()
+    one.batch(0)
+    assert one.states()[-3:] == [(4, "accepted"), (4, "applied"), (1, "superseded")]
+    assert desk().revisions.applied_revision == 4
+
+
 def test_a_rejected_change_for_good_leaves_the_change_for_a_time(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.revisions.build()
