@@ -197,7 +197,7 @@ class LiveAccount(RuleBasedStateMachine):
             if reply["type"] == "subscribed":
                 client.seen[sub].apply(options, reply)
             elif reply["code"] == "not_found":
-                client.must_end.add(sub)
+                client.told_over(sub)
             else:
                 assert reply["path"] in ("$.key", "$.select", "$.format"), reply
 
@@ -213,7 +213,7 @@ class LiveAccount(RuleBasedStateMachine):
         def replied(reply: dict[str, Any]) -> None:
             if reply["type"] == "error":
                 assert reply["code"] == "not_found", reply
-                client.must_end.add(sub)
+                client.told_over(sub)
                 return
             seen = client.seen[sub]
             if seen.credit is not None:
@@ -235,7 +235,7 @@ class LiveAccount(RuleBasedStateMachine):
         def replied(reply: dict[str, Any]) -> None:
             assert reply["type"] == "unsubscribed" or reply["code"] == "not_found", reply
             if reply["type"] == "error":
-                client.must_end.add(sub)
+                client.told_over(sub)
                 return
             del client.seen[sub], client.feeds[sub]
 

@@ -317,11 +317,18 @@ class Client:
         if self.socket is not None:
             self.take()
             self.socket.transport.abort()
+        for sub in self.must_end:
+            self.seen[sub].ended = True  # what was to follow is lost with the socket, but it was told
         self.socket = None
         self.welcomed = False
         self._pending.clear()
 
     welcomed = False
+
+    def told_over(self, sub: int) -> None:
+        """The gateway knows no such subscription; where this client has not given it up, its end must follow."""
+        if sub in self.seen:
+            self.must_end.add(sub)
 
     def say(self, on_reply: Callable[[dict[str, Any]], None], **command: Any) -> None:
         assert self.socket is not None
