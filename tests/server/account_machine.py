@@ -261,14 +261,17 @@ class LiveAccount(RuleBasedStateMachine):
     def read_to_the_end(self, who: int) -> None:
         """One that has the credit gets all there is by itself, as soon as its pace allows."""
         client = self.all[who % len(self.all)]
-        if not client.reads:
-            return
+        if client.reads:
+            self.run(self._read_what_it_can(client))
+
+    async def _read_what_it_can(self, client: Client) -> None:
+        await client.settled()  # commands that it sent while it did not read may change what it can
         can = [
             (client.feeds[sub], seen)
             for sub, seen in client.seen.items()
             if seen.credit is None and not seen.options.get("where") and not seen.ended
         ]
-        self.run(client.until(lambda: all(self._at_end(feed, seen) for feed, seen in can)))
+        await client.until(lambda: all(self._at_end(feed, seen) for feed, seen in can))
 
     @staticmethod
     def _at_end(feed: Feed, seen: Seen) -> bool:
