@@ -125,12 +125,15 @@ class LiveAccount(RuleBasedStateMachine):
         """The gateway dies, and all sockets with it; the worker goes on, and fills a new one from its tails."""
         self.counts["restarts"] += 1
         world = self.on
+        for client in self.all:
+            if not client.here:
+                client.drop()
         await world.host.kill()
         if world.worker.connected:
             await world.worker.hang_up()
         feed.add([[("a", 4, 0)]])  # made while there is no gateway
         for client in self.all:
-            client.drop()
+            client.drop(gateway_died=True)
         await world.host.start()
         if early:  # before the worker is there
             for client in self.all:
