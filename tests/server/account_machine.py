@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -13,6 +14,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.account import Row, Seen
 from tests.server.account_world import CLIENTS, NTH, OPTIONS, SEEDS, SINCE, World, batches_of
 from tests.server.live import COLUMNS, PATIENCE_SECONDS, Client, Feed, InProcess, Process
+
+
+def _told(step: Callable[..., None]) -> Callable[..., None]:
+    """Have a failure tell all that was done: the sockets may not let it happen a second time."""
+
+    @wraps(step)
+    def done(self: LiveAccount, **drawn: Any) -> None:
+        self.done.append((step.__name__, drawn))
+        try:
+            step(self, **drawn)
+        except BaseException as failure:
+            self.on.broken = True
+            calls = (f"state.{name}({', '.join(f'{k}={v!r}' for k, v in drawn.items())})" for name, drawn in self.done)
+            failure.add_note("\n".join(calls))
+            raise
+
+    return done
 
 
 class LiveAccount(RuleBasedStateMachine):
@@ -31,6 +49,7 @@ class LiveAccount(RuleBasedStateMachine):
             cls.world = World(cls.host)
         self.on: World = cls.world
         self.all: list[Client] = []
+        self.done: list[tuple[str, dict[str, Any]]] = []
 
     @classmethod
     def end_world(cls) -> None:
@@ -40,14 +59,11 @@ class LiveAccount(RuleBasedStateMachine):
             world.close()
 
     def run(self, what: Coroutine[Any, Any, None]) -> None:
-        type(self).counts["steps"] += 1
-        try:
-            self.on.loop.run_until_complete(what)
-        except BaseException:
-            self.on.broken = True
-            raise
+        self.counts["steps"] += 1
+        self.on.loop.run_until_complete(what)
 
     @initialize(kept=st.integers(1, 16), clients=CLIENTS)
+    @_told
     def begin(self, kept: int, clients: list[tuple[str | None, bool, list[tuple[dict[str, Any], int, str]]]]) -> None:
         """Numbering begins anew, so that examples do not depend on one another."""
 
@@ -64,7 +80,7 @@ class LiveAccount(RuleBasedStateMachine):
         for subprotocol, deflate, subscriptions in clients:
             self.connect(subprotocol, deflate)
             for options, nth, since in subscriptions:
-                self.subscribe(len(self.all) - 1, options, nth, since)
+                self._begin(self.all[-1], options, nth, since)
 
     async def acknowledged(self) -> None:
         worker = self.on.worker
@@ -73,7 +89,11 @@ class LiveAccount(RuleBasedStateMachine):
     # ---- the worker and the gateway ----
 
     @rule(nth=NTH, seed=SEEDS, changed=st.booleans())
+    @_told
     def publish(self, nth: int, seed: int, changed: bool) -> None:
+        self._publish(nth, seed, changed=changed)
+
+    def _publish(self, nth: int, seed: int, *, changed: bool) -> None:
         feed = self.on.feeds[nth % 2]
         feed.revision += changed
 
@@ -85,10 +105,12 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(published())
 
     @rule(nth=NTH, seed=SEEDS)
+    @_told
     def publish_more(self, nth: int, seed: int) -> None:
-        self.publish(nth, seed, changed=False)
+        self._publish(nth, seed, changed=False)
 
     @rule(nth=NTH, seed=SEEDS, trouble=st.integers(0, 23))
+    @_told
     def have_trouble(self, nth: int, seed: int, trouble: int) -> None:
         """Once in a while, since it is slow, and too much of it leaves nothing else to see."""
         feed = self.on.feeds[nth % 2]
@@ -102,7 +124,7 @@ class LiveAccount(RuleBasedStateMachine):
         elif trouble == 21:
             self.run(self._begin_epoch(feed))
         else:
-            self.publish(nth, seed, changed=True)
+            self._publish(nth, seed, changed=True)
 
     async def _lose(self, feed: Feed, skipped: int) -> None:
         """The worker has lost some, and the gateway learns of it by the next."""
@@ -154,8 +176,11 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(client.connect(self.on.host.port))
 
     @rule(who=NTH, options=OPTIONS, nth=NTH, since=SINCE)
+    @_told
     def subscribe(self, who: int, options: dict[str, Any], nth: int, since: str) -> None:
-        client = self.all[who % len(self.all)]
+        self._begin(self.all[who % len(self.all)], options, nth, since)
+
+    def _begin(self, client: Client, options: dict[str, Any], nth: int, since: str) -> None:
         if client.here and len(client.feeds) < 8:
             sub = max(client.feeds, default=0) + 1
             client.feeds[sub] = self.on.feeds[nth % 2]
@@ -188,6 +213,7 @@ class LiveAccount(RuleBasedStateMachine):
                 del client.feeds[sub]
 
     @rule(who=NTH, options=OPTIONS, nth=NTH)
+    @_told
     def resubscribe(self, who: int, options: dict[str, Any], nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -207,6 +233,7 @@ class LiveAccount(RuleBasedStateMachine):
         client.say(replied, type="resubscribe", sub=sub, **options)
 
     @rule(who=NTH, n=st.sampled_from([1, 5, 30]), nth=NTH)
+    @_told
     def request(self, who: int, n: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -229,6 +256,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, nth=NTH)
+    @_told
     def unsubscribe(self, who: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -246,13 +274,15 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, stalled=st.booleans())
+    @_told
     def stall(self, who: int, stalled: bool) -> None:
         client = self.all[who % len(self.all)]
         if client.socket is not None:
             client.socket.stall(stalled=stalled)
-        type(self).counts["steps"] += 1
+        self.counts["steps"] += 1
 
     @rule(who=NTH)
+    @_told
     def read(self, who: int) -> None:
         """Whatever was written before a pong has come with it."""
         client = self.all[who % len(self.all)]
@@ -261,6 +291,7 @@ class LiveAccount(RuleBasedStateMachine):
             self.run(client.settled())
 
     @rule(who=NTH)
+    @_told
     def read_to_the_end(self, who: int) -> None:
         """One that has the credit gets all there is by itself, as soon as its pace allows."""
         client = self.all[who % len(self.all)]
@@ -281,6 +312,7 @@ class LiveAccount(RuleBasedStateMachine):
         return seen.ended or (seen.epoch, seen.offset) == (feed.epoch, feed.offset)
 
     @rule(who=NTH, back=st.sampled_from([True, True, False]))
+    @_told
     def vanish(self, who: int, back: bool) -> None:
         """On a new socket each subscription goes on from its position, whatever the old one had in flight."""
         client = self.all[who % len(self.all)]
@@ -313,6 +345,7 @@ class LiveAccount(RuleBasedStateMachine):
 
     # ---- the end ----
 
+    @_told
     def teardown(self) -> None:
         """Whoever reads and has credit has everything in the end; the worker is owed nothing, and nothing is left."""
         if self.on.broken:
