@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -13,6 +14,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.account import Row, Seen
 from tests.server.account_world import CLIENTS, NTH, OPTIONS, SEEDS, SINCE, World, batches_of
 from tests.server.live import COLUMNS, PATIENCE_SECONDS, Client, Feed, InProcess, Process
+
+
+def _told(step: Callable[..., None]) -> Callable[..., None]:
+    """Have a failure tell all that was done: the sockets may not let it happen a second time."""
+
+    @wraps(step)
+    def done(self: LiveAccount, **drawn: Any) -> None:
+        self.done.append((step.__name__, drawn))
+        try:
+            step(self, **drawn)
+        except BaseException as failure:
+            self.on.broken = True
+            calls = (f"state.{name}({', '.join(f'{k}={v!r}' for k, v in drawn.items())})" for name, drawn in self.done)
+            failure.add_note("\n".join(calls))
+            raise
+
+    return done
 
 
 class LiveAccount(RuleBasedStateMachine):
@@ -31,6 +49,7 @@ class LiveAccount(RuleBasedStateMachine):
             cls.world = World(cls.host)
         self.on: World = cls.world
         self.all: list[Client] = []
+        self.done: list[tuple[str, dict[str, Any]]] = []
 
     @classmethod
     def end_world(cls) -> None:
@@ -40,14 +59,11 @@ class LiveAccount(RuleBasedStateMachine):
             world.close()
 
     def run(self, what: Coroutine[Any, Any, None]) -> None:
-        type(self).counts["steps"] += 1
-        try:
-            self.on.loop.run_until_complete(what)
-        except BaseException:
-            self.on.broken = True
-            raise
+        self.counts["steps"] += 1
+        self.on.loop.run_until_complete(what)
 
     @initialize(kept=st.integers(1, 16), clients=CLIENTS)
+    @_told
     def begin(self, kept: int, clients: list[tuple[str | None, bool, list[tuple[dict[str, Any], int, str]]]]) -> None:
         """Numbering begins anew, so that examples do not depend on one another."""
 
@@ -64,7 +80,7 @@ class LiveAccount(RuleBasedStateMachine):
         for subprotocol, deflate, subscriptions in clients:
             self.connect(subprotocol, deflate)
             for options, nth, since in subscriptions:
-                self.subscribe(len(self.all) - 1, options, nth, since)
+                self._begin(self.all[-1], options, nth, since)
 
     async def acknowledged(self) -> None:
         worker = self.on.worker
@@ -73,7 +89,11 @@ class LiveAccount(RuleBasedStateMachine):
     # ---- the worker and the gateway ----
 
     @rule(nth=NTH, seed=SEEDS, changed=st.booleans())
+    @_told
     def publish(self, nth: int, seed: int, changed: bool) -> None:
+        self._publish(nth, seed, changed=changed)
+
+    def _publish(self, nth: int, seed: int, *, changed: bool) -> None:
         feed = self.on.feeds[nth % 2]
         feed.revision += changed
 
@@ -85,10 +105,12 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(published())
 
     @rule(nth=NTH, seed=SEEDS)
+    @_told
     def publish_more(self, nth: int, seed: int) -> None:
-        self.publish(nth, seed, changed=False)
+        self._publish(nth, seed, changed=False)
 
     @rule(nth=NTH, seed=SEEDS, trouble=st.integers(0, 23))
+    @_told
     def have_trouble(self, nth: int, seed: int, trouble: int) -> None:
         """Once in a while, since it is slow, and too much of it leaves nothing else to see."""
         feed = self.on.feeds[nth % 2]
@@ -102,7 +124,7 @@ class LiveAccount(RuleBasedStateMachine):
         elif trouble == 21:
             self.run(self._begin_epoch(feed))
         else:
-            self.publish(nth, seed, changed=True)
+            self._publish(nth, seed, changed=True)
 
     async def _lose(self, feed: Feed, skipped: int) -> None:
         """The worker has lost some, and the gateway learns of it by the next."""
@@ -125,12 +147,15 @@ class LiveAccount(RuleBasedStateMachine):
         """The gateway dies, and all sockets with it; the worker goes on, and fills a new one from its tails."""
         self.counts["restarts"] += 1
         world = self.on
+        for client in self.all:
+            if not client.here:
+                client.drop()
         await world.host.kill()
         if world.worker.connected:
             await world.worker.hang_up()
         feed.add([[("a", 4, 0)]])  # made while there is no gateway
         for client in self.all:
-            client.drop()
+            client.drop(gateway_died=True)
         await world.host.start()
         if early:  # before the worker is there
             for client in self.all:
@@ -151,8 +176,11 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(client.connect(self.on.host.port))
 
     @rule(who=NTH, options=OPTIONS, nth=NTH, since=SINCE)
+    @_told
     def subscribe(self, who: int, options: dict[str, Any], nth: int, since: str) -> None:
-        client = self.all[who % len(self.all)]
+        self._begin(self.all[who % len(self.all)], options, nth, since)
+
+    def _begin(self, client: Client, options: dict[str, Any], nth: int, since: str) -> None:
         if client.here and len(client.feeds) < 8:
             sub = max(client.feeds, default=0) + 1
             client.feeds[sub] = self.on.feeds[nth % 2]
@@ -185,6 +213,7 @@ class LiveAccount(RuleBasedStateMachine):
                 del client.feeds[sub]
 
     @rule(who=NTH, options=OPTIONS, nth=NTH)
+    @_told
     def resubscribe(self, who: int, options: dict[str, Any], nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -197,13 +226,14 @@ class LiveAccount(RuleBasedStateMachine):
             if reply["type"] == "subscribed":
                 client.seen[sub].apply(options, reply)
             elif reply["code"] == "not_found":
-                client.must_end.add(sub)
+                client.told_over(sub)
             else:
                 assert reply["path"] in ("$.key", "$.select", "$.format"), reply
 
         client.say(replied, type="resubscribe", sub=sub, **options)
 
     @rule(who=NTH, n=st.sampled_from([1, 5, 30]), nth=NTH)
+    @_told
     def request(self, who: int, n: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -213,7 +243,7 @@ class LiveAccount(RuleBasedStateMachine):
         def replied(reply: dict[str, Any]) -> None:
             if reply["type"] == "error":
                 assert reply["code"] == "not_found", reply
-                client.must_end.add(sub)
+                client.told_over(sub)
                 return
             seen = client.seen[sub]
             if seen.credit is not None:
@@ -226,6 +256,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, nth=NTH)
+    @_told
     def unsubscribe(self, who: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -235,7 +266,7 @@ class LiveAccount(RuleBasedStateMachine):
         def replied(reply: dict[str, Any]) -> None:
             assert reply["type"] == "unsubscribed" or reply["code"] == "not_found", reply
             if reply["type"] == "error":
-                client.must_end.add(sub)
+                client.told_over(sub)
                 return
             del client.seen[sub], client.feeds[sub]
 
@@ -243,13 +274,15 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, stalled=st.booleans())
+    @_told
     def stall(self, who: int, stalled: bool) -> None:
         client = self.all[who % len(self.all)]
         if client.socket is not None:
             client.socket.stall(stalled=stalled)
-        type(self).counts["steps"] += 1
+        self.counts["steps"] += 1
 
     @rule(who=NTH)
+    @_told
     def read(self, who: int) -> None:
         """Whatever was written before a pong has come with it."""
         client = self.all[who % len(self.all)]
@@ -258,23 +291,28 @@ class LiveAccount(RuleBasedStateMachine):
             self.run(client.settled())
 
     @rule(who=NTH)
+    @_told
     def read_to_the_end(self, who: int) -> None:
         """One that has the credit gets all there is by itself, as soon as its pace allows."""
         client = self.all[who % len(self.all)]
-        if not client.reads:
-            return
+        if client.reads:
+            self.run(self._read_what_it_can(client))
+
+    async def _read_what_it_can(self, client: Client) -> None:
+        await client.settled()  # commands that it sent while it did not read may change what it can
         can = [
             (client.feeds[sub], seen)
             for sub, seen in client.seen.items()
             if seen.credit is None and not seen.options.get("where") and not seen.ended
         ]
-        self.run(client.until(lambda: all(self._at_end(feed, seen) for feed, seen in can)))
+        await client.until(lambda: all(self._at_end(feed, seen) for feed, seen in can))
 
     @staticmethod
     def _at_end(feed: Feed, seen: Seen) -> bool:
         return seen.ended or (seen.epoch, seen.offset) == (feed.epoch, feed.offset)
 
     @rule(who=NTH, back=st.sampled_from([True, True, False]))
+    @_told
     def vanish(self, who: int, back: bool) -> None:
         """On a new socket each subscription goes on from its position, whatever the old one had in flight."""
         client = self.all[who % len(self.all)]
@@ -307,6 +345,7 @@ class LiveAccount(RuleBasedStateMachine):
 
     # ---- the end ----
 
+    @_told
     def teardown(self) -> None:
         """Whoever reads and has credit has everything in the end; the worker is owed nothing, and nothing is left."""
         if self.on.broken:

@@ -18,12 +18,13 @@ import pyarrow as pa
 from msgspec.structs import replace
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import BINARY, TEXT, Frame
+from websockets.frames import BINARY, CLOSE, TEXT, Close, Frame
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from gateway.main import RunningGateway, running
+from gateway.protocol.codes import CloseCode
 from gateway.protocol.link import LinkFrame, Received, StreamReport, stream_key
 from gateway.settings import Settings, load
 from tests.account import Log, Row, Seen
@@ -225,7 +226,9 @@ class Socket(asyncio.Protocol):
         self.inbox: deque[dict[str, Any]] = deque()
         self.news = asyncio.Event()
         self.lost = False
+        self.close_code: int | None = None
         self.stalled = False
+        self.has_stalled = False
         self.transport: asyncio.Transport
 
     @classmethod
@@ -255,6 +258,8 @@ class Socket(asyncio.Protocol):
                 self.inbox.append(orjson.loads(event.data))
             elif isinstance(event, Frame) and event.opcode is BINARY:
                 self.inbox.append(_arrow_publication(bytes(event.data)))
+            elif isinstance(event, Frame) and event.opcode is CLOSE:
+                self.close_code = Close.parse(event.data).code
         self.news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -269,7 +274,14 @@ class Socket(asyncio.Protocol):
         """Read nothing, or read on."""
         if stalled != self.stalled and not self.lost:
             self.stalled = stalled
+            self.has_stalled |= stalled
             (self.transport.pause_reading if stalled else self.transport.resume_reading)()
+
+    def check(self) -> None:
+        """The gateway closes only one that did not read, as too slow; where that got no answer, without a word."""
+        if self.lost:
+            assert self.has_stalled, self.close_code
+            assert self.close_code in (None, CloseCode.TOO_SLOW), self.close_code
 
     def _flush(self) -> None:
         for data in self._frames.data_to_send():
@@ -312,16 +324,25 @@ class Client:
         await self.until(lambda: self.welcomed)
         assert self.welcomed
 
-    def drop(self) -> None:
+    def drop(self, *, gateway_died: bool = False) -> None:
         """Vanish; what was read counts, what was not is lost with the socket."""
         if self.socket is not None:
             self.take()
+            if not gateway_died:
+                self.socket.check()
             self.socket.transport.abort()
+        for sub in self.must_end:
+            self.seen[sub].ended = True  # what was to follow is lost with the socket, but it was told
         self.socket = None
         self.welcomed = False
         self._pending.clear()
 
     welcomed = False
+
+    def told_over(self, sub: int) -> None:
+        """The gateway knows no such subscription; where this client has not given it up, its end must follow."""
+        if sub in self.seen:
+            self.must_end.add(sub)
 
     def say(self, on_reply: Callable[[dict[str, Any]], None], **command: Any) -> None:
         assert self.socket is not None
@@ -338,6 +359,7 @@ class Client:
                     self.socket.news.clear()
                     self.take()
                     if happened() or self.socket.lost:
+                        self.socket.check()
                         return
                     await self.socket.news.wait()
         except TimeoutError:
