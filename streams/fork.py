@@ -53,7 +53,7 @@ def forked(original: Job, function: Function[Any], start: StartJob, directory: J
                         created_at=start.created_at,
                         epoch=new_epoch(),
                     )
-                    first = Recorded(revision=1, values=values, changed={}, by=start.principal, at=start.created_at)
+                    first = first_revision(start, current.values, values)
                     copy_job(state, directory, described, first, [output.name for output in current.outputs])
                     yield replace(start, values=values)
                     return
@@ -90,6 +90,20 @@ def forked_values(kind: JobParameters[Any], current: Values, patch: Values) -> V
                 f"$.values.{name}",
             )
     return kind.values(given)
+
+
+def first_revision(start: StartJob, current: Values, values: Values) -> Recorded:
+    """The revision that a fork begins with: who forked, from where, and what is not as it is in the original."""
+    changed = {name: value for name, value in values.items() if value != current.get(name)}
+    return Recorded(
+        revision=1,
+        values=values,
+        changed=changed,
+        before={name: current[name] for name in changed if name in current},
+        by=start.principal,
+        at=start.created_at,
+        origin=start.origin,
+    )
 
 
 def copy_job(

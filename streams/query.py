@@ -129,19 +129,21 @@ class StreamJob(Job):
 
     def _once(self) -> bool:
         """Build the query and run it, until it has ended by itself (true) or there is something else to do."""
-        self._numberings.go_back()
-        # A batch that has left something and is not committed is replayed by the query that it had the first time.
-        replayed = self._to_replay()
-        if self.revisions.is_rejected(replayed):  # the worker died before it could let go of the batch
-            self._sink.release(datetime.now(UTC), rejected=replayed)
+        with self._moving:
+            self._numberings.go_back()
+            # A batch that has left something and is not committed is replayed by the query that it had the first time.
             replayed = self._to_replay()
-        target = self.revisions.build(replayed or None)
-        self._replays, self._ran = replayed > 0, -1
-        self._sink.resume()
+            if self.revisions.is_rejected(replayed):  # the worker died before it could let go of the batch
+                self._sink.release(datetime.now(UTC), rejected=replayed)
+                replayed = self._to_replay()
+            target = self.revisions.build(replayed or None)
+            self._replays, self._ran = replayed > 0, -1
+            self._sink.resume()
         try:
-            self._numberings.choose(target.base)
-            if self._sink.next_batch <= max(0, self._directory.last_planned()):
-                self._directory.unplan()  # for another query than this one, and nobody has seen anything of it
+            with self._moving:
+                self._numberings.choose(target.base)
+                if self._sink.next_batch <= max(0, self._directory.last_planned()):
+                    self._directory.unplan()  # for another query than this one, and nobody has seen anything of it
             if self._machine.state is not JobState.STARTING:
                 self._changed("restart", f"restarted for revision {target.revision}")
             return self._run_query(target)

@@ -85,7 +85,14 @@ class Job(ABC):
             self._described = described
             journal, epoch = directory.journal(described, names, checkpointed=self._checkpointed)
             done = directory.last_commit()
-            first = Recorded(revision=1, values=start.values, changed={}, by=start.principal, at=start.created_at)
+            first = Recorded(
+                revision=1,
+                values=start.values,
+                changed={},
+                by=start.principal,
+                at=start.created_at,
+                origin=start.origin,
+            )
             kind = function.job_parameters
             tell_change = around.outbox.control
             self.revisions = Revisions(
@@ -107,6 +114,8 @@ class Job(ABC):
         self._started_at: datetime | None = None
         self._machine: Machine[JobState] = Machine(f"job {self.id}", JOB, JobState.STARTING)
         self._state_lock = threading.Lock()
+        #: Held by whoever copies the directory, and while another checkpoint is chosen.
+        self._moving = threading.Lock()
         self._stopping = threading.Event()
         self._quiet = False
         self._wake_at: datetime | None = None
@@ -192,9 +201,11 @@ class Job(ABC):
     def at_rest(self, timeout_seconds: float) -> Iterator[tuple[JobDirectory, int]]:
         """Its directory while no micro-batch runs, and the last that ran: Spark is about to commit that, or has.
 
+        It stays the one that is in use: a reset that is due meanwhile waits.
+
         Raises `TimeoutError` where the running one does not end in time.
         """
-        with self._sink.at_rest(timeout_seconds):
+        with self._sink.at_rest(timeout_seconds), self._moving:
             yield self._directory, self._sink.last_batch
 
     def _main(self) -> None:

@@ -95,6 +95,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     revision: int = 0
     shared: bool = False
     forked_from: str | None = None
+    origin: str = ""
     idle: Idle = Idle.RUN
     idle_s: float = 0
 

@@ -52,7 +52,7 @@ class Forks:
                     self._send_over(session, subscription, original, fork)
             on_done(outcome)
 
-        self._jobs.fork(original, worker, command, principal, made)
+        self._jobs.fork(original, worker, command, principal, session.origin, made)
 
     def _going_over(self, session: Session, command: Fork, original: Job) -> list[Subscription]:
         on_outputs = {

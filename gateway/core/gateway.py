@@ -302,7 +302,7 @@ class Gateway:
         self.subscribing.resubscribe(session, command, name, parameters, on_done)
 
     def _on_run(self, session: Session, command: frames.Run, on_done: OnDone) -> None:
-        self.jobs.run(command, _principal(session), _as_reply(on_done))
+        self.jobs.run(command, _principal(session), _as_reply(on_done), session.origin)
 
     def _on_fork(self, session: Session, command: frames.Fork, on_done: OnDone) -> None:
         self._forks.fork(session, command, _principal(session), _as_reply(on_done))

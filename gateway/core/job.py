@@ -42,6 +42,7 @@ class Job:
         external_id: str | None = None,
         shared: bool = False,
         forked_from: str | None = None,
+        origin: str = "",
         state: JobState = JobState.QUEUED,
     ) -> None:
         self.id = job_id
@@ -60,6 +61,8 @@ class Job:
         self.shared = shared
         #: The id of the job whose state it began with.
         self.forked_from = forked_from
+        #: From where it was asked for.
+        self.origin = origin
         #: What becomes of it when nobody has been subscribed to an output for `idle_s` seconds.
         self.idle = Idle.RUN
         self.idle_s = 0.0
@@ -101,6 +104,7 @@ class Job:
             external_id=record.external_id,
             shared=record.shared,
             forked_from=record.forked_from,
+            origin=record.origin,
             state=JobState.RESTARTING,
         )
         job.idle, job.idle_s = record.idle, record.idle_s
@@ -131,6 +135,7 @@ class Job:
             revision=self.revision,
             shared=self.shared,
             forked_from=self.forked_from,
+            origin=self.origin,
             idle=self.idle,
             idle_s=self.idle_s,
         )

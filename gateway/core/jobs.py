@@ -36,7 +36,7 @@ class Jobs:
 
     # ---- what clients ask for ----
 
-    def run(self, command: Run, principal: Principal, on_done: OnJob) -> None:
+    def run(self, command: Run, principal: Principal, on_done: OnJob, origin: str = "") -> None:
         """Start a job. `on_done` gets it once a worker has accepted it, or why it was refused. Raises for bad names."""
         table = self.table
         if not table.workers.known(command.context):
@@ -59,6 +59,7 @@ class Jobs:
             values=command.parameters,
             external_id=command.external_id or None,
             shared=command.share,
+            origin=origin,
         )
         if command.share:
             hold(job, info, table.rules.shared_idle_seconds)
@@ -81,7 +82,7 @@ class Jobs:
         if job.state is JobState.QUEUED:
             self.table.watch.job_changed(job)
 
-    def fork(self, of: Job, worker: Worker, command: Fork, principal: Principal, on_done: OnJob) -> None:
+    def fork(self, of: Job, worker: Worker, command: Fork, principal: Principal, origin: str, on_done: OnJob) -> None:
         """Start a job that goes on from where `of` is, on its worker. Raises `RivuletError` CONFLICT for the name."""
         job = Job(
             self._new_id(),
@@ -93,6 +94,7 @@ class Jobs:
             self.table.wall(),
             values=command.values,
             forked_from=of.id,
+            origin=origin,
         )
         if of.idle is Idle.STOP:  # nobody stops by hand what nobody has started by hand
             job.idle, job.idle_s = of.idle, of.idle_s

@@ -102,6 +102,7 @@ class Placement:
                 created_at=job.created_at,
                 positions=self._positions(job),
                 fork_of=job.forked_from if job.forked_from and not job.accepted else UNSET,
+                origin=job.origin,
             ),
             self._table.clock() + self._table.rules.start_timeout_seconds,
             lambda reply: self._placed(job, worker, reply),

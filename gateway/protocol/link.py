@@ -203,7 +203,8 @@ class StartJob(LinkFrame, frozen=True, kw_only=True):
 
     `positions` (by output) let the streams that no journal numbers (`$progress`, `$logs`) go on where they were.
     `fork_of` is a job of this worker: the new one gets a copy of its state as it is between two micro-batches, and its
-    parameters, changed by `values`. A job that has been started before is not copied again.
+    parameters, changed by `values`. A job that has been started before is not copied again. `origin`: from where it was
+    asked for, for the history.
     """
 
     request: int
@@ -216,6 +217,7 @@ class StartJob(LinkFrame, frozen=True, kw_only=True):
     created_at: datetime
     positions: dict[str, Position] = {}
     fork_of: str | UnsetType = UNSET
+    origin: str = ""
 
 
 class StopJob(LinkFrame, frozen=True, kw_only=True):

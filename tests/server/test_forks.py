@@ -118,6 +118,7 @@ async def test_a_subscription_goes_over_with_nothing_missing_and_nothing_twice(
     }
     start = next(frame for frame in worker.requests if isinstance(frame, StartJob) and frame.job == made["id"])
     assert (start.fork_of, start.values, start.function) == (job, {"threshold": 2}, "feed")
+    assert start.origin == "websocket 127.0.0.1"
 
 
 async def test_it_goes_on_under_its_sub_with_its_credit_options_and_format(

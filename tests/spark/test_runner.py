@@ -11,7 +11,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from gateway.protocol.codec import decode_from_worker
-from gateway.protocol.link import Done, Failed, FromWorker, JobChanged, SetJobParameters, StartJob, StopJob
+from gateway.protocol.link import (
+    Done,
+    Failed,
+    FromWorker,
+    JobChanged,
+    ParametersChanged,
+    SetJobParameters,
+    StartJob,
+    StopJob,
+)
 from gateway.protocol.types import JobState, StopMode
 from streams.discovery import discover
 from streams.jobs import KEPT_ENDED_JOBS, Jobs
@@ -147,3 +156,39 @@ def test_ended_jobs_are_forgotten_in_time(desk: Desk) -> None:
     kept = [report.job for report in desk.jobs.reports()]
     assert len(kept) <= KEPT_ENDED_JOBS + 1
     assert kept[-1] == f"j{KEPT_ENDED_JOBS + 2}"
+
+
+class WatchedLock:
+    """A lock that tells when somebody wants it."""
+
+    def __init__(self) -> None:
+        self.wanted = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.wanted.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_reset_waits_for_whoever_copies_the_checkpoint(desk: Desk) -> None:
+    def applied(revision: int) -> Callable[[FromWorker], bool]:
+        return lambda frame: (
+            isinstance(frame, ParametersChanged) and (frame.revision, frame.state) == (revision, "applied")
+        )
+
+    desk.start("grouped")
+    desk.until(applied(1))
+    job = desk.jobs._jobs["j"]
+    job._moving = moving = WatchedLock()  # type: ignore[assignment]
+    with job.at_rest(60) as (directory, _):
+        in_use = directory.checkpoint
+        moving.wanted.clear()
+        desk.jobs.serve(SetJobParameters(request=2, job="j", values={"size": 2}, by="p", reset=True))
+        assert moving.wanted.wait(60)
+        assert directory.checkpoint == in_use
+        assert directory.last_commit() >= 0
+    desk.until(applied(2))
+    assert directory.checkpoint != in_use

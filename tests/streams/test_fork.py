@@ -11,10 +11,11 @@ import pytest
 
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
+from gateway.protocol.link import StartJob
 from gateway.protocol.types import Values
 from streams import Parameters, parameter
 from streams.controls import JobParameters
-from streams.fork import copy_job, forked_values
+from streams.fork import copy_job, first_revision, forked_values
 from streams.jobdir import JobDirectory, JobFile
 from streams.revision_file import Recorded
 
@@ -138,3 +139,20 @@ def test_a_change_that_the_state_would_not_survive_is_refused() -> None:
         forked(Resetting, {"window": 5})
     assert (refused.value.code, refused.value.path) == (ErrorCode.RESET_REQUIRED, "$.values.window")
     assert forked(Resetting, {"window": 20}) == HELD
+
+
+def test_the_first_revision_says_who_forked_from_where_and_what_is_not_as_in_the_original() -> None:
+    start = StartJob(
+        request=1,
+        job="two",
+        name="two",
+        function="f",
+        values={"factor": 4},
+        principal="ann",
+        tenant="t",
+        created_at=AT,
+        origin="websocket 192.0.2.7",
+    )
+    first = first_revision(start, HELD, HELD | {"factor": 4})
+    assert (first.revision, first.by, first.at, first.origin) == (1, "ann", AT, "websocket 192.0.2.7")
+    assert (first.values, first.changed, first.before) == (HELD | {"factor": 4}, {"factor": 4}, {"factor": 3})
