@@ -17,6 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from gateway.protocol.link import JobChanged, StartJob, StreamReport
 from gateway.protocol.types import JobState
 from streams.columns import live_table
+from streams.controls import PREFIX
 from streams.function import StreamFunction
 from streams.jobdir import JobDirectory
 from streams.limits import LimitedSession
@@ -106,9 +107,8 @@ class StreamJob(Job):
 
     def _rests(self) -> str | None:
         """Why the query is not to run."""
-        in_force = self.revisions.newest
-        if in_force.controls.paused:
-            return f"paused by revision {in_force.revision}"
+        if self.revisions.newest.controls.paused:
+            return f"paused by revision {self.revisions.since(PREFIX + 'paused')}"
         return "nobody is subscribed" if self._idle else None
 
     def _rest(self, why: str) -> None:
@@ -117,7 +117,7 @@ class StreamJob(Job):
         if in_force.controls.paused:
             upcoming = self._numberings.next_batch(in_force.base)  # a reset that failed may still be the sink's
             self.revisions.apply(in_force.revision, upcoming, datetime.now(UTC))
-        if self._machine.state is not JobState.PAUSED:
+        if self._machine.state is not JobState.PAUSED or why != self._reason:
             self._changed("paused", why)
             self._context.logger.info("the query rests: %s", why)
         self._news.wait()

@@ -95,6 +95,13 @@ class Revisions(Generic[P]):
         """The revision in force, to look at: a batch must `pin` or `take` its own."""
         return self._current
 
+    def since(self, name: str) -> int:
+        """The revision that gave a parameter the value that is in force."""
+        with self._lock:
+            upto = self._current.revision
+            changing = (each for each in self._file.known.values() if name in each.changed)
+            return max((each.revision for each in changing if each.revision <= upto), default=1)
+
     @property
     def rebuild_due(self) -> bool:
         """Whether what is in force needs another query than the one that was built last."""

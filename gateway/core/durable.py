@@ -77,6 +77,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Its numbers, parameters and checkpoint are in its worker's directory. `values` are what it is started with where
     that directory is gone, `revision` what they are at; `worker` is the one that ran it last, and may still run it.
+    One that no worker has `accepted` yet is shared, and waits for its first subscriber where it has no `worker`.
     """
 
     id: str
@@ -96,6 +97,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shared: bool = False
     forked_from: str | None = None
     origin: str = ""
+    accepted: bool = True
     idle: Idle = Idle.RUN
     idle_s: float = 0
 

@@ -212,7 +212,7 @@ class Gateway:
                 "$.stream",
             )
         job = self.table.find(job_name, "$.stream")
-        if job.accepted and not job.outputs and not job.final and output_name != "$events":
+        if job.known and not job.outputs and not job.final and output_name != "$events":
             raise RivuletError(
                 ErrorCode.UNAVAILABLE,
                 f"job {job.name!r} is {job.state}: its worker is not there yet; try again",

@@ -22,6 +22,8 @@ from gateway.protocol.types import (
 
 #: The streams that every job has besides its outputs.
 OWN_OUTPUTS = ("$events", "$progress", "$logs")
+#: Why a shared job does not run yet.
+WAITS = "waits for its first subscriber"
 
 
 class Job:
@@ -91,6 +93,7 @@ class Job:
     @classmethod
     def restored(cls, record: JobRecord) -> Job:
         """The job as a gateway knows it before its worker has come back, or another has started it again."""
+        held = not record.accepted and record.worker is None
         job = cls(
             record.id,
             record.name,
@@ -105,15 +108,15 @@ class Job:
             shared=record.shared,
             forked_from=record.forked_from,
             origin=record.origin,
-            state=JobState.RESTARTING,
+            state=JobState.QUEUED if held else JobState.RESTARTING,
         )
         job.idle, job.idle_s = record.idle, record.idle_s
         job.started_at = record.started_at
         job.worker = record.worker
         job.restarts = record.restarts
         job.revision = record.revision
-        job.accepted = True
-        job.reason = "the gateway was started again"
+        job.accepted, job.held = record.accepted, held
+        job.reason = WAITS if held else "the gateway was started again"
         return job
 
     def record(self) -> JobRecord:
@@ -136,6 +139,7 @@ class Job:
             shared=self.shared,
             forked_from=self.forked_from,
             origin=self.origin,
+            accepted=self.accepted,
             idle=self.idle,
             idle_s=self.idle_s,
         )

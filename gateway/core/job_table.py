@@ -96,7 +96,7 @@ class JobTable:
             return
         if job.final or job.state is JobState.CANCELLING:
             self._store.remove(job.id)
-        elif job.accepted:
+        elif job.known:
             self._store.put(job.record())
 
     def add(self, job: Job) -> None:

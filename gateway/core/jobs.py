@@ -64,6 +64,7 @@ class Jobs:
         if command.share:
             hold(job, info, table.rules.shared_idle_seconds)
             table.add(job)
+            table.remember(job)
             table.watch.job_changed(job)
             on_done(job.info())
             return

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from gateway.core.job import OWN_OUTPUTS, Job
 from gateway.core.job_table import JobTable
+from gateway.core.sharing import describe
 from gateway.core.workers import Worker
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
@@ -38,7 +39,9 @@ class Placement:
         for job in self._table:
             if job.id in reported or job.context != worker.context:
                 continue
-            if job.state is JobState.QUEUED or (job.state is JobState.RESTARTING and self._free_to_move(job, worker)):
+            if job.held and not job.outputs:
+                self._describe(job)
+            elif job.state is JobState.QUEUED or (job.state is JobState.RESTARTING and self._free_to_move(job, worker)):
                 self.place(job)
 
     def worker_lost(self, worker: Worker, reason: str) -> None:
@@ -56,7 +59,11 @@ class Placement:
                 self.place(job)
 
     def worker_of(self, job: Job) -> Worker:
-        """The worker that runs a job; raises `RivuletError` UNAVAILABLE while it is away."""
+        """The worker that runs a job; raises `RivuletError`: UNAVAILABLE while it is away, CONFLICT before any has it."""
+        if job.held:
+            raise RivuletError(
+                ErrorCode.CONFLICT, f"job {job.name!r} {job.reason}, and does not run yet: subscribe to it", "$.job"
+            )
         worker = self._workers.get(job.worker) if job.worker else None
         if worker is None or worker.send is None:
             raise RivuletError(
@@ -107,6 +114,13 @@ class Placement:
             self._table.clock() + self._table.rules.start_timeout_seconds,
             lambda reply: self._placed(job, worker, reply),
         )
+
+    def _describe(self, job: Job) -> None:
+        """What an earlier gateway was asked for, and waits for its first subscriber: say what it will be."""
+        info = (self._workers.functions(job.context) or {}).get(job.function)
+        if info is not None:
+            describe(job, info)
+            self._table.watch.job_changed(job)
 
     def _placed(self, job: Job, worker: Worker, reply: Done | RivuletError) -> None:
         if isinstance(reply, Done):

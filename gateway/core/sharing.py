@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.core.job import Job
+from gateway.core.job import WAITS, Job
 from gateway.core.job_table import JobTable, near_miss
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError, invalid_parameters
 from gateway.protocol.frames import Run
 from gateway.protocol.types import Fault, FunctionInfo, Idle, JobState, Values
-
-WAITS = "waits for its first subscriber"
 
 
 def find_shared(table: JobTable, command: Run, tenant: str) -> Job | None:
@@ -30,9 +28,14 @@ def hold(job: Job, info: FunctionInfo | None, idle_seconds: float) -> None:
             ErrorCode.UNAVAILABLE, f"no worker of context {job.context!r} is ready yet; try again", "$.context"
         )
     _check_names(job.values, info)
-    job.kind, job.outputs, job.schema = info.kind, info.outputs, info.parameters
+    describe(job, info)
     job.idle, job.idle_s = Idle.STOP, idle_seconds
     job.held, job.reason = True, WAITS
+
+
+def describe(job: Job, info: FunctionInfo) -> None:
+    """A job that no worker has yet is what its function has declared."""
+    job.kind, job.outputs, job.schema = info.kind, info.outputs, info.parameters
 
 
 def _matches(job: Job, command: Run, tenant: str) -> bool:

@@ -61,6 +61,7 @@ JOB: Final[Table[JobState]] = {
         "timed_out": JobState.TIMED_OUT,
     },
     JobState.PAUSED: {
+        "paused": JobState.PAUSED,  # for another reason
         "restart": JobState.STARTING,
         "failed": JobState.FAILED,
         "cancel": JobState.CANCELLING,

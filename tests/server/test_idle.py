@@ -5,13 +5,14 @@ Exercises `gateway.core.demand`. The worker is a peer; what a real one does when
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gateway.main import RunningGateway
-from gateway.protocol.link import Failed, IdleJob
-from gateway.protocol.types import Idle
+from gateway.protocol.link import Failed, IdleJob, JobChanged
+from gateway.protocol.types import Idle, JobState
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial, RawClient
 from tests.server.test_sharing import idle_passes, until
@@ -114,3 +115,11 @@ async def test_a_worker_that_cannot_is_not_asked_again_and_again(
     idle_passes(gateway, 31.0)
     await client.ask(type="ping")
     assert told(worker) == [True]
+
+
+async def test_the_reason_is_the_one_of_now(worker: WorkerPeer, job: str, watcher: RawClient) -> None:
+    for reason in ("nobody is subscribed", "paused by revision 2"):
+        at = datetime.now(UTC)
+        await worker.send(JobChanged(job=job, state=JobState.PAUSED, at=at, reason=reason))
+        assert (await until(watcher, "paused"))["reason"] == reason
+    assert (await watcher.ask(type="get_job", job=job))["job"]["reason"] == "paused by revision 2"

@@ -294,3 +294,58 @@ async def test_another_gateway_goes_on_sharing_it(tmp_path: Path) -> None:
         idle_passes(second.gateway)
         while await state(second.client, job) != "cancelled":
             pass
+
+
+async def test_one_that_waits_for_its_first_subscriber_waits_on_over_another_gateway(tmp_path: Path) -> None:
+    async with life(tmp_path) as first:
+        await first.peer()
+        job = await share(first.client, parameters={"threshold": 1})
+    async with life(tmp_path) as second:
+        waiting = (await second.client.ask(type="get_job", job=job["id"]))["job"]
+        early = await second.client.ask(type="subscribe", sub=1, stream=job["name"])
+        await second.client.ask(type="subscribe", sub=2, stream=f"{job['name']}/$events")
+        peer = await second.peer()
+        known = await until(second.client, "queued")
+        assert frames(peer, StartJob) == []
+        assert (await share(second.client, parameters={"threshold": 1}))["id"] == job["id"]
+        await second.client.ask(type="subscribe", sub=1, stream=job["name"])
+        await until(second.client, "running")
+        (start,) = frames(peer, StartJob)
+    assert (waiting["state"], waiting["reason"]) == ("queued", "waits for its first subscriber")
+    assert (waiting["shared"], waiting["idle"], early["code"]) == (True, "stop", "unavailable")
+    assert known["outputs"] == job["outputs"]
+    assert isinstance(start, StartJob)
+    assert (start.job, start.values, start.origin) == (job["id"], {"threshold": 1}, "websocket 127.0.0.1")
+
+
+async def test_one_that_was_being_started_is_found_by_another_gateway(tmp_path: Path) -> None:
+    async with life(tmp_path) as first:
+        peer = await first.peer()
+        job = await share(first.client)
+        peer.silent = True
+        await first.client.ask(type="subscribe", sub=1, stream=job["name"])
+        await peer.until(lambda: len(frames(peer, StartJob)) == 1)
+    (start,) = frames(peer, StartJob)
+    assert isinstance(start, StartJob)
+    peer.jobs[job["id"]], peer.revisions[job["id"]], peer.values[job["id"]] = start, 1, {}
+    async with life(tmp_path) as second:
+        again = await second.peer(knows=peer)
+        assert await state(second.client, job) == "running"
+        idle_passes(second.gateway)
+        await again.until(lambda: len(frames(again, StopJob)) == 1)
+        assert frames(again, StartJob) == []
+
+
+async def test_what_cannot_be_asked_of_one_that_waits_for_its_first_subscriber(worker: WorkerPeer, dial: Dial) -> None:
+    client = await dial()
+    job = await share(client, parameters={"threshold": 1})
+    for command in ({"type": "set_parameters", "values": {"threshold": 2}}, {"type": "revert", "revision": 1}):
+        refused = await client.ask(**command, job=job["id"])
+        assert (refused["code"], refused["path"]) == ("conflict", "$.job")
+        assert "waits for its first subscriber" in refused["detail"]
+    assert (await client.ask(type="fork", job=job["id"]))["code"] == "conflict"
+    held = await client.ask(type="get_parameters", job=job["id"], history=10)
+    assert (held["revision"], held["values"], held["history"]) == (0, {"threshold": 1}, [])
+    await client.ask(type="subscribe", sub=1, stream=job["name"])
+    await until(client, "running")
+    assert (await client.ask(type="set_parameters", job=job["id"], values={"threshold": 2}))["revision"] == 2

@@ -113,8 +113,12 @@ async def test_a_pause_keeps_the_place(peer: GatewayPeer, start_worker: StartWor
     assert await worker.exit() == 0
     worker = await start_worker()
     await started(peer, "steps")
-    await peer.frame(JobChanged, count=2, state=JobState.PAUSED)
+    again = await peer.frame(JobChanged, count=2, state=JobState.PAUSED)
+    assert again.reason == "paused by revision 2"
     assert len(peer.streams["job-1/kept"]) == applied.batch
+    # Nobody listens, and then somebody does: it is paused all the same, and says why.
+    await peer.ask(IdleJob, job="job-1", idle=True)
+    await peer.ask(IdleJob, job="job-1", idle=False)
     await peer.set_parameters({"$paused": False})
     kept = await under(peer, "kept", 4)
     assert_end_to_end(kept)
@@ -124,11 +128,14 @@ async def test_a_pause_keeps_the_place(peer: GatewayPeer, start_worker: StartWor
     resting = await peer.frame(JobChanged, count=3, state=JobState.PAUSED)
     assert resting.reason == "nobody is subscribed"
     have = len(peer.streams["job-1/kept"])
-    await peer.set_parameters({"minimum": 5})
+    await peer.set_parameters({"minimum": 5, "$paused": True})
+    both = await peer.frame(JobChanged, count=4, state=JobState.PAUSED)
     await peer.ask(IdleJob, job="job-1", idle=False)
-    kept = await under(peer, "kept", 5)
+    assert both.reason == "paused by revision 5"
+    await peer.set_parameters({"$paused": False})
+    kept = await under(peer, "kept", 6)
     assert_end_to_end(kept)
-    assert kept[have].head.revision == 5
+    assert kept[have].head.revision == 6
     assert (await peer.stop_job()).job.state == "cancelled"
     await peer.ask(IdleJob, job="job-1", idle=True)
     await peer.shut_down()

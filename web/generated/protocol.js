@@ -358,6 +358,7 @@ export const JOB_STATES = table({
   "paused": {
     "final": false,
     "on": {
+      "paused": "paused",
       "restart": "starting",
       "failed": "failed",
       "cancel": "cancelling",
