@@ -87,7 +87,7 @@ def revision_of(
         lost = [name for name in sorted(changed) if kind.effect([name]) is Effect.RESET]
         raise RivuletError(
             ErrorCode.RESET_REQUIRED,
-            f"what the job has saved does not fit another {', '.join(lost)}",
+            f"what the job has saved does not fit another {', '.join(lost)}: only with a reset, which gives that up",
             f"$.values.{lost[0]}",
         )
     ttl = wanted.ttl_seconds

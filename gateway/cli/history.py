@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.options import GATEWAY, Gateway, JobArgument, Json, Token
-from gateway.cli.output import cell
+from gateway.cli.output import said
 
 if TYPE_CHECKING:
     from gateway.protocol.types import Change
@@ -53,7 +53,7 @@ def history(
 def change_row(change: Change) -> tuple[Any, ...]:
     """A change as a row for people: old and new values, the first line of the reason."""
     what = ", ".join(
-        f"{name}: {cell(change.before[name])} → {cell(value)}" if name in change.before else f"{name} = {cell(value)}"
+        f"{name}: {said(change.before[name])} → {said(value)}" if name in change.before else f"{name} = {said(value)}"
         for name, value in change.changed.items()
     )
     brought_back = f" (of revision {change.restores})" if isinstance(change.restores, int) else ""

@@ -52,6 +52,11 @@ def cell(value: Any) -> str:
             return msgspec.json.encode(value).decode()
 
 
+def said(value: Any) -> str:
+    """A value as it stands in a line, where nothing would be missed."""
+    return "null" if value is None else cell(value)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
     """A result for people; `empty` says what to do where there is nothing to show."""
     from rich.console import Console

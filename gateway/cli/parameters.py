@@ -171,12 +171,12 @@ async def made(change: Change, timeout: float | None) -> dict[str, Any]:  # noqa
 
 def show(result: dict[str, Any], *, json: bool) -> None:
     """What `tried` or `made` found."""
-    from gateway.cli.output import print_json
+    from gateway.cli.output import print_json, said
 
     if json:
         print_json(result)
     elif "changed" in result:
-        would = ", ".join(f"{name}={cell(value)}" for name, value in result["changed"].items()) or "nothing"
+        would = ", ".join(f"{name}={said(value)}" for name, value in result["changed"].items()) or "nothing"
         print(f"would change {would}, effect: {result['effect']}")
     elif "batch" in result:
         print(f"revision {result['revision']} applied at batch {result['batch']}")

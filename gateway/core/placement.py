@@ -59,7 +59,7 @@ class Placement:
                 self.place(job)
 
     def worker_of(self, job: Job) -> Worker:
-        """The worker that runs a job; raises `RivuletError`: UNAVAILABLE while it is away, CONFLICT before any has it."""
+        """The worker that runs a job. Raises UNAVAILABLE while it is away, CONFLICT before any has it."""
         if job.held:
             raise RivuletError(
                 ErrorCode.CONFLICT, f"job {job.name!r} {job.reason}, and does not run yet: subscribe to it", "$.job"

@@ -64,7 +64,7 @@ async def test_the_history_as_a_table_as_json_and_as_csv(gateway: RunningGateway
     assert "threshold: 4.5 → 0" in rejected
     assert rejected.rstrip().endswith("ZeroDivisionError: division by zero")
     assert "websocket 127.0.0.1" in applied
-    assert "threshold: 3 → 4.5, name:  → a, b" in applied
+    assert "threshold: 3 → 4.5, name: null → a, b" in applied
     assert "threshold = 3" in first
     listed = json.loads((await typed(gateway, "history", "feed", "--json")).stdout)
     assert [(each["revision"], each["state"], each.get("batch")) for each in listed] == [
@@ -113,4 +113,4 @@ def test_a_row_says_what_was_brought_back() -> None:
         revision=4, values={}, changed={"a": 1}, before={"a": None}, by="ann", at=datetime(2026, 1, 1, tzinfo=UTC),
         effect=Effect.RESTART, state=RevisionState.ACCEPTED, restores=2,
     )  # fmt: skip
-    assert change_row(change)[-2:] == ("a:  → 1 (of revision 2)", "")
+    assert change_row(change)[-2:] == ("a: null → 1 (of revision 2)", "")
