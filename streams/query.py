@@ -145,7 +145,8 @@ class StreamJob(Job):
                 if self._sink.next_batch <= max(0, self._directory.last_planned()):
                     self._directory.unplan()  # for another query than this one, and nobody has seen anything of it
             if self._machine.state is not JobState.STARTING:
-                self._changed("restart", f"restarted for revision {target.revision}")
+                how = "goes on with" if self._machine.state is JobState.PAUSED else "restarted for"
+                self._changed("restart", f"{how} revision {target.revision}")
             return self._run_query(target)
         except Exception as fault:
             if self._stopping.is_set() or self._around.driver_lost():

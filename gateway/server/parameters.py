@@ -162,6 +162,8 @@ async def _changed(
         return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody is there to read it
     outcome = done.result()
     if isinstance(outcome, RivuletError):
+        if outcome.code is ErrorCode.REVISION_CONFLICT:  # of the command's `if_revision`, which came as a header
+            raise RivuletError(outcome.code, outcome.detail, "$.If-Match")
         raise outcome
     headers = {"Cache-Control": "no-store"}
     if outcome.state not in (RevisionState.SUPERSEDED, RevisionState.REVERTED):

@@ -23,7 +23,7 @@ from gateway.protocol import frames
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
 from gateway.protocol.types import Change as RecordedChange
-from gateway.protocol.types import JobInfo
+from gateway.protocol.types import JobInfo, Since
 from gateway.settings import load
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
@@ -109,6 +109,11 @@ class Watcher:
         return found
 
 
+def every(client: Client, stream: str, since: Since) -> Subscription:
+    """Every publication, also where the newest would do."""
+    return client.subscribe(stream, since=since, overflow="drop_oldest")
+
+
 async def refused(asked: Awaitable[Any]) -> RivuletError:
     with pytest.raises(RivuletError) as refusal:
         await asked
@@ -120,7 +125,7 @@ async def test_a_job_is_steered_in_every_way(gateway: RunningGateway) -> None:
     async with watcher.client as ada, Client.connect(gateway.url) as bob:
         await ada.run("counting", {"minimum": 10}, name="steered")
         counts = Counts((await ada.get_parameters("steered")).values)
-        async with ada.subscribe("steered/counts", since="earliest") as events:
+        async with every(ada, "steered/counts", "earliest") as events:
 
             async def change(values: dict[str, Any], effect: str, **options: Any) -> Change:
                 """One that is applied: nothing is missing up to there, and that is what it said."""
@@ -230,9 +235,9 @@ async def test_a_shared_job_and_one_of_its_own(gateway: RunningGateway) -> None:
         assert (await bob.run("counting", {"minimum": 5.0}, share=True)).id == shared.id
         counts = Counts({"minimum": 5, "rows": 10, "buckets": 2})
         mine = counts
-        async with ada.subscribe(f"{shared.name}/counts", since="earliest") as his:
+        async with every(ada, f"{shared.name}/counts", "earliest") as his:
             await counts.upto(his, 1)
-            async with bob.subscribe(f"{shared.name}/counts", since="earliest") as events:
+            async with every(bob, f"{shared.name}/counts", "earliest") as events:
                 begun = Counts(counts.values_of[1])
                 await begun.upto(events, 1)
                 fork = await bob.fork(shared.id, {"minimum": 50}, name="own", subscriptions=[events])
@@ -262,10 +267,10 @@ async def test_a_job_rests_while_nobody_listens(gateway: RunningGateway) -> None
         job = await ada.run("resting", name="resting")
         counts = Counts(job.values)
         async with ada.subscribe("resting/$events"):
-            async with ada.subscribe("resting/counts", since="earliest") as events:
+            async with every(ada, "resting/counts", "earliest") as events:
                 last = await counts.upto(events, 1)
             assert (await watcher.until("resting", "paused")).reason == "nobody is subscribed"
-            async with ada.subscribe("resting/counts", since=last.position) as events:
+            async with every(ada, "resting/counts", last.position) as events:
                 while counts.at is None or counts.at.batch < last.batch + 20:
                     counts.check(await publication(events))
             await ada.stop("resting")

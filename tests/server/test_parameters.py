@@ -130,7 +130,7 @@ async def test_a_change_of_what_has_changed_meanwhile_is_refused(
         assert answer.status_code == status
         if status == 412:
             told = answer.json()
-            assert (told["code"], told["status"]) == ("revision_conflict", 412)
+            assert (told["code"], told["status"], told["path"]) == ("revision_conflict", 412, "$.If-Match")
             assert "at revision 1" in told["detail"]
     assert {frame.if_revision for frame in sets(worker)} <= {msgspec.UNSET if asked is None else asked}
 

@@ -136,6 +136,7 @@ async def test_a_pause_keeps_the_place(peer: GatewayPeer, start_worker: StartWor
     kept = await under(peer, "kept", 6)
     assert_end_to_end(kept)
     assert kept[have].head.revision == 6
+    assert peer.all(JobChanged, state=JobState.STARTING)[-1].reason == "goes on with revision 6"
     assert (await peer.stop_job()).job.state == "cancelled"
     await peer.ask(IdleJob, job="job-1", idle=True)
     await peer.shut_down()
