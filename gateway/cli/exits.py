@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import IntEnum
 
@@ -69,7 +70,9 @@ def describe(error: RivuletError) -> str:
 
 
 def _field(path: str) -> str:
-    for prefix in ("$.values.", "$.parameters.", "$."):
-        if path.startswith(prefix):
-            return path.removeprefix(prefix)
+    for prefix in ("$.parameters", "$.values", "$"):
+        if path.startswith((f"{prefix}.", f'{prefix}["')):
+            field = path.removeprefix(prefix)
+            quoted = re.fullmatch(r'\["([^"]*)"\]', field)  # `$.values["$paused"]`, for what has no place in a path
+            return quoted[1] if quoted else field.removeprefix(".")
     return path

@@ -56,12 +56,12 @@ def show_function(function: FunctionInfo, *, json: bool) -> None:
             name,
             schema.get("default"),
             schema.get("x-unit", ""),
-            "live" if schema.get("x-live") else "",
+            schema.get("x-effect", ""),
             schema.get("description", schema.get("title", "")),
         )
         for name, schema in properties.items()
     ]
-    print_table(("parameter", "default", "unit", "", "what it does"), rows, "It takes no parameters.")
+    print_table(("parameter", "default", "unit", "effect", "what it does"), rows, "It takes no parameters.")
     for output in function.outputs:
         note(f"output {function.name}/{output.name} ({output.mode}) {output.description}".rstrip())
 

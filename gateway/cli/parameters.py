@@ -44,19 +44,21 @@ def get(
     elif json:
         print_json({"job": found.job, "revision": found.revision, "values": found.values, "schema": found.schema})
     else:
-        print_table(("parameter", "value", "unit", "", "allowed"), parameter_rows(found), f"{job} takes no parameters.")
+        print_table(
+            ("parameter", "value", "unit", "effect", "allowed"), parameter_rows(found), f"{job} takes no parameters."
+        )
         progress(f"revision {found.revision}")
 
 
 def parameter_rows(found: ParametersReply) -> list[tuple[Any, ...]]:
-    """Name, value, unit, whether it is live, what is allowed."""
+    """Name, value, unit, what a change takes, what is allowed."""
     properties: dict[str, dict[str, Any]] = (found.schema or {}).get("properties", {})
     return [
         (
             name,
             value,
             properties.get(name, {}).get("x-unit", ""),
-            "live" if properties.get(name, {}).get("x-live") else "",
+            properties.get(name, {}).get("x-effect", ""),
             allowed(properties.get(name, {})),
         )
         for name, value in found.values.items()
@@ -108,6 +110,7 @@ def set_(
     rivulet set host_metrics threshold=2 --if-revision 4
     rivulet set host_metrics threshold=2 --ttl 600
     rivulet set host_metrics threshold=2 --dry-run
+    rivulet set host_metrics '$paused=true'
     """
     from gateway.cli.values import parse_values
 

@@ -77,7 +77,8 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Its numbers, parameters and checkpoint are in its worker's directory. `values` are what it is started with where
     that directory is gone, `revision` what they are at; `worker` is the one that ran it last, and may still run it.
-    One that no worker has `accepted` yet is shared, and waits for its first subscriber where it has no `worker`.
+    One that no worker has `accepted` yet is a fork that is being made, or shared; without a `worker` it waits for its
+    first subscriber.
     """
 
     id: str

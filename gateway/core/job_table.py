@@ -96,7 +96,7 @@ class JobTable:
             return
         if job.final or job.state is JobState.CANCELLING:
             self._store.remove(job.id)
-        elif job.known:
+        elif job.known or job.forked_from:  # the worker may have made a fork, and would not say of what
             self._store.put(job.record())
 
     def add(self, job: Job) -> None:

@@ -99,6 +99,9 @@ def test_get(demo: Demo) -> None:
     assert "threshold" in listed.stdout
     assert "0.5 to 8" in listed.stdout
     assert "6 to 3600 s" in listed.stdout
+    effects = {words[0]: words for words in map(str.split, listed.stdout.splitlines()) if words}
+    assert "live" in effects["threshold"]
+    assert "restart" in effects["$paused"]
     missing = demo.rivulet("get", "host_metrics", "nothing")
     assert missing.returncode == Exit.FAILED
     assert "there is: threshold" in missing.stderr

@@ -156,6 +156,8 @@ def test_faults_are_named_as_on_the_command_line(capsys: pytest.CaptureFixture[s
     )
     explain(two)
     assert capsys.readouterr().err == "rivulet: 2 faults\n  a: x\n  b: y\n"
+    explain(RivuletError(ErrorCode.INVALID_PARAMETERS, "must be", faults=[Fault('$.values["$paused"]', "must be")]))
+    assert capsys.readouterr().err == "rivulet: $paused: must be\n"
 
 
 def test_a_lost_gateway_is_told_once_and_so_is_its_return(capsys: pytest.CaptureFixture[str]) -> None:

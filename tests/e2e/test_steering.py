@@ -9,6 +9,7 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -229,41 +230,38 @@ async def exported(gateway: RunningGateway, history: tuple[RecordedChange, ...])
 
 async def test_a_shared_job_and_one_of_its_own(gateway: RunningGateway) -> None:
     watcher = Watcher(gateway)
-    async with watcher.client as ada, Client.connect(gateway.url) as bob:
+    async with watcher.client as ada, Client.connect(gateway.url) as bob, AsyncExitStack() as watched:
         shared = await ada.run("counting", {"minimum": 5}, share=True)
         assert shared.state == "queued"
         assert (await bob.run("counting", {"minimum": 5.0}, share=True)).id == shared.id
-        counts = Counts({"minimum": 5, "rows": 10, "buckets": 2})
-        mine = counts
+        await watched.enter_async_context(ada.subscribe(f"{shared.name}/$events"))
+        values = {"minimum": 5, "rows": 10, "buckets": 2}
+        stays, goes = Counts(values), Counts(values)
         async with every(ada, f"{shared.name}/counts", "earliest") as his:
-            await counts.upto(his, 1)
+            await stays.upto(his, 1)
             async with every(bob, f"{shared.name}/counts", "earliest") as events:
-                begun = Counts(counts.values_of[1])
-                await begun.upto(events, 1)
+                await goes.upto(events, 1)
                 fork = await bob.fork(shared.id, {"minimum": 50}, name="own", subscriptions=[events])
+                await watched.enter_async_context(ada.subscribe("own/$events"))
                 while not isinstance(gap := await anext(events), Gap):
-                    begun.check(gap)
+                    goes.check(gap)
                 assert (gap.reason, gap.missing) == ("epoch", 0)
-                mine = begun.forked(fork.values)
-                one = await mine.upto(events, 1)
-                assert begun.at is not None
-                assert (one.stream, one.offset, one.batch) == ("own/counts", 1, begun.at.batch + 1)
+                assert goes.at is not None
+                own = goes.forked(fork.values)
+                one = await own.upto(events, 1)
+                assert (one.stream, one.offset, one.batch) == ("own/counts", 1, goes.at.batch + 1)
                 (first,) = await bob.history("own")
                 assert (first.changed, first.before) == ({"minimum": 50}, {"minimum": 5})
                 assert first.origin == "websocket 127.0.0.1"
-            # The other has not noticed.
-            assert counts.at is not None
-            while counts.at.batch <= one.batch:
-                counts.check(await publication(his))
-        async with ada.subscribe(f"{shared.name}/$events"), ada.subscribe("own/$events"):
-            for name in (shared.name, "own"):
-                ended = await watcher.until(name, "cancelled")
-                assert ended.reason == "nobody was subscribed for 1 s"
+            while stays.at is None or stays.at.batch <= one.batch:  # the other has not noticed
+                stays.check(await publication(his))
+        for name in (shared.name, "own"):
+            assert (await watcher.until(name, "cancelled")).reason == "nobody was subscribed for 1 s"
 
 
 async def test_a_job_rests_while_nobody_listens(gateway: RunningGateway) -> None:
     watcher = Watcher(gateway)
-    async with watcher.client as ada, ada.subscribe("$jobs"):
+    async with watcher.client as ada:
         job = await ada.run("resting", name="resting")
         counts = Counts(job.values)
         async with ada.subscribe("resting/$events"):

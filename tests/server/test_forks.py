@@ -6,6 +6,7 @@ Exercises `gateway.core.forks`. The worker is a peer; that a real one copies the
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.protocol.link import Failed, StartJob
 from tests.account import Log, Seen
 from tests.fakes.worker_peer import WorkerPeer
 from tests.server.conftest import Dial, RawClient
+from tests.server.test_restored_jobs import life
 from tests.server.test_sharing import until
 
 COLUMNS = ("id",)
@@ -336,3 +338,23 @@ async def test_a_fork_of_a_shared_job_is_stopped_when_nobody_listens(
     async with asyncio.timeout(10):
         while (await client.ask(type="get_job", job="mine"))["job"]["state"] != "cancelled":
             pass
+
+
+async def test_one_that_was_being_made_is_known_to_another_gateway(tmp_path: Path) -> None:
+    async with life(tmp_path) as first:
+        peer = await first.peer()
+        original = (await first.client.ask(type="run", function="feed"))["job"]["id"]
+        peer.silent = True
+        await first.client.send(type="fork", id=99, job="feed", name="mine", values={"threshold": 2})
+        await peer.until(lambda: len(peer.requests) == 2)
+    async with life(tmp_path) as second:
+        again = await second.peer(knows=peer)
+        await again.until(lambda: len(again.jobs) == 2)
+        (start,) = (frame for frame in again.requests if isinstance(frame, StartJob))
+        assert (start.name, start.fork_of, start.values) == ("mine", original, {"threshold": 2})
+        made = (await second.client.ask(type="get_job", job="mine"))["job"]
+        assert made["forked_from"] == original
+    async with life(tmp_path) as third:
+        await third.peer(knows=again)
+        made = (await third.client.ask(type="get_job", job="mine"))["job"]
+        assert (made["state"], made["forked_from"], made["restarts"]) == ("running", original, 0)
