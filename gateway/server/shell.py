@@ -101,9 +101,13 @@ class Shell:
             await asyncio.sleep(max(0.0, due - loop.time()))
             self.gateway.loop_lag_ms = (loop.time() - due) * 1000
             due = max(due + _TICK_SECONDS, loop.time())
-            await self.sockets.sweep()
-            worker_links.tick(self.gateway)
-            self.gateway.tick()
+            await self.tick()
+
+    async def tick(self) -> None:
+        """See to what has not happened in time: on the sockets, on the links, in the core."""
+        await self.sockets.sweep()
+        worker_links.tick(self.gateway)
+        self.gateway.tick()
 
     async def close(self) -> None:
         """Close every socket with 1012 once it has been written what there is for it; return when all are gone."""

@@ -32,9 +32,9 @@ def run(steps: int, seconds: float) -> None:
     counts = Examples.counts
     while counts["steps"] < steps and time.monotonic() - began < seconds:
         round_of = settings(
-            max_examples=50,
+            max_examples=20,
             backend="hypothesis-urandom",  # all at random: no examples that are small, or like an earlier one
-            stateful_step_count=100,
+            stateful_step_count=300,
             deadline=None,
             database=None,
             print_blob=True,

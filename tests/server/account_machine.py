@@ -123,8 +123,18 @@ class LiveAccount(RuleBasedStateMachine):
             self.run(self._lose(feed, 1 + seed % 3))
         elif trouble == 21:
             self.run(self._begin_epoch(feed))
+        elif trouble in (13, 14, 15, 16):
+            self.run(self._tick())
         else:
             self._publish(nth, seed, changed=True)
+
+    async def _tick(self) -> None:
+        """Those that do not read are closed, those that hold the job back are degraded; who reads is neither."""
+        for client in self.all:
+            if client.reads:
+                client.say(lambda reply: None, type="ping")
+                await client.settled()
+        await self.on.host.tick()
 
     async def _lose(self, feed: Feed, skipped: int) -> None:
         """The worker has lost some, and the gateway learns of it by the next."""

@@ -46,8 +46,8 @@ def settings_for(folder: Path, port: int = 0) -> Settings:
         "data_dir": str(folder),
         "drain_seconds": 0.0,
         "history_publications": 12,
-        "block_seconds": 1.0,
-        "slow_socket_seconds": 2.0,
+        "block_seconds": 0.05,
+        "slow_socket_seconds": 0.5,
         "max_commands_per_second": 1_000_000,
         "log_level": "warning",
     }
@@ -71,6 +71,11 @@ class InProcess:
         for connection in list(self.running.shell.sockets.open):
             connection.abort()
         await self._stack.aclose()
+
+    async def tick(self) -> None:
+        """See to deadlines now: between two restarts there is hardly a second."""
+        assert self.running is not None
+        await self.running.shell.tick()
 
 
 class Process:
@@ -106,6 +111,9 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(self._process.communicate)  # which closes the pipe too
+
+    async def tick(self) -> None:
+        """It sees to deadlines once a second, by itself."""
 
 
 class Batch(NamedTuple):
