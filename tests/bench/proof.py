@@ -23,6 +23,9 @@ from tests.proof.judge import Verdict
 from tests.proof.points import BATCH, POINTS
 from tests.proof.rounds import Plan, play
 
+#: One a round, in turn.
+FUNCTIONS = ("light", "passing", "counting")
+
 
 def aims(count: int, chance: random.Random) -> tuple[tuple[str, int], ...]:
     """So many kills: every point in turn, each at a random passing."""
@@ -52,7 +55,7 @@ def main() -> int:
         plan = Plan(
             options.changes,
             aims(options.kills, random.Random(seed)),
-            (("passing", "counting")[seed % 2],),
+            (FUNCTIONS[seed % 3],),
             clients=4,
             seed=seed,
             pause_seconds=options.pause_seconds,
