@@ -74,6 +74,8 @@ class Sink(Generic[P]):
         self._held = False
         self.use(numbering)
         self._closed = False
+        #: The last batch that this life has let out.
+        self._out: Batch | None = None
         #: What a batch failed with, for the job's reason.
         self.failure: Exception | None = None
 
@@ -86,8 +88,11 @@ class Sink(Generic[P]):
             self._running = batch
         try:
             entry, snapshot = self._pin(batch)
-            tables = self._through_pipes(evaluate(snapshot))
-            left = self._hand_over(entry, tables)
+            tables = evaluate(snapshot)
+            if entry is self._out:  # the query was stopped before Spark committed it, and runs it again
+                left = {output: last for output, last in entry.last.items() if last >= entry.first[output]}
+            else:
+                left = self._hand_over(entry, self._through_pipes(tables))
             if not self._outbox.await_received(self._job, left):
                 raise Stopped
         except Exception as fault:
@@ -227,6 +232,7 @@ class Sink(Generic[P]):
                 if made:
                     self._tails[output].append(entry.first[output], *made)
                 self._outbox.published(self._job, output)
+            self._out = entry
         return {output: entry.first[output] + len(made) - 1 for output, made in frames.items() if made}
 
     def _frames(self, entry: Batch, output: OutputInfo, slices: list[pa.Table], now: datetime) -> list[bytes]:

@@ -115,7 +115,7 @@ class Trails:
 
     def fill(self, job: str, changes: tuple[Change, ...]) -> list[Change]:
         """Take what a worker was asked for; returns those that have happened since the trail was known last."""
-        known = max(self._trails.get(job, ()), default=None)
+        oldest = min(self._trails.get(job, ()), default=None)
         news: list[Change] = []
         for change in changes:
             old = self.get(job, change.revision)
@@ -124,7 +124,8 @@ class Trails:
             elif old is not None and rank(change.state) < rank(old.state):
                 continue
             self._put(job, change)
-            if known is not None and (change.state is not old.state if old else change.revision > known):
+            # A later one may have been told of by now: what matters is that this one was not.
+            if oldest is not None and (change.state is not old.state if old else change.revision > oldest):
                 news.append(change)
         self._whole.add(job)
         return news

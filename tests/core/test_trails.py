@@ -120,6 +120,14 @@ def test_what_has_happened_since_is_news_and_what_is_learned_for_the_first_time_
     assert trails.fill("j", news) == []
 
 
+def test_what_nobody_was_told_of_is_news_though_a_later_one_was_told_first() -> None:
+    trails = Trails()
+    trails.fill("j", (change(1),))
+    trails.note("j", told(4))  # accepted while the worker was being asked
+    missed = (change(2, SUPERSEDED), change(3, REJECTED))
+    assert trails.fill("j", (*missed, change(4, ACCEPTED))) == list(missed)
+
+
 def test_a_worker_that_gives_its_numbers_again_is_believed() -> None:
     """It has lost its directory; what the job had become under these numbers before is no part of its history now."""
     later, kept = AT + timedelta(days=1), Kept()

@@ -10,18 +10,18 @@ from gateway.client import Client
 from gateway.protocol.errors import RivuletError
 
 KINDS = {
-    "live": 40,
-    "live for a time": 8,
-    "restart": 10,
-    "restart for a time": 2,
-    "control": 10,
-    "pause": 3,
-    "reset": 4,
-    "revert": 9,
-    "breaks": 4,
-    "bricks": 2,
-    "invalid": 5,
-    "stale": 3,
+    "live": 60,
+    "live for a time": 10,
+    "restart": 4,
+    "restart for a time": 1,
+    "control": 4,
+    "pause": 1.5,
+    "reset": 1.5,
+    "revert": 5,
+    "breaks": 2,
+    "bricks": 1,
+    "invalid": 6,
+    "stale": 4,
 }
 #: What each of these is refused with; anything else may meet a change that came a moment before.
 REFUSED = {"invalid": {"invalid_parameters", "not_found", "reset_required"}, "stale": {"revision_conflict"}}
@@ -118,7 +118,7 @@ def _fill(command: Command, chance: random.Random, known: Known) -> None:
         command.values = chance.choice([{}, {"salt": chance.randint(0, 99)}, {"salt": 7, "minimum": 0, "rows": 20}])
         command.options["reset"] = True
     elif kind == "revert":
-        command.restore = chance.randint(max(1, known.revision - 30), known.revision)
+        command.restore = chance.randint(max(1, known.revision - 6), known.revision)
         command.options["reset"] = chance.random() < 0.3
     elif kind in ("breaks", "bricks"):
         command.values = {kind: True} | chance.choice([{}, _live(chance)])

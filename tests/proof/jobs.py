@@ -31,15 +31,43 @@ class Steered(Parameters):
             yield Fault("$.minimum", "must not be above maximum")
 
 
-def _weighed(spark: SparkSession, parameters: Steered) -> DataFrame:
+def _numbers(spark: SparkSession, parameters: Steered) -> DataFrame:
     if parameters.bricks:
         raise LookupError("told not to be built")
     source = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", parameters.rows)
     numbers = source.option("numPartitions", 1).option("startTimestamp", 1_000_000).load()
+    return numbers.withColumn("label", F.lit(f"{parameters.label}/{parameters.salt}"))
+
+
+def _weighed(spark: SparkSession, parameters: Steered) -> DataFrame:
     place = F.col("value") % 100
-    kept = numbers.where((place >= parameters.column("minimum")) & (place <= parameters.column("maximum")))
-    weighed = kept.join(parameters.table(spark, "rules"), F.col("value") % 10 == F.col("digit"))
-    return weighed.withColumn("label", F.lit(f"{parameters.label}/{parameters.salt}"))
+    within = (place >= parameters.column("minimum")) & (place <= parameters.column("maximum"))
+    kept = _numbers(spark, parameters).where(within)
+    return kept.join(parameters.table(spark, "rules"), F.col("value") % 10 == F.col("digit"))
+
+
+def _sums(n: int, weight: int, parameters: Steered) -> pa.Table:
+    rules = " ".join(f"{rule.digit}:{rule.weight}" for rule in parameters.rules)
+    return pa.table({"n": [n], "weight": [weight], "minimum": [parameters.minimum], "rules": [rules]})
+
+
+@stream(parameters=Steered, outputs=[Output("kept"), Output("sums")], trigger_ms=40)
+def light(spark: SparkSession, parameters: Steered) -> DataFrame:
+    """Live parameters in the per-batch part alone."""
+    return _numbers(spark, parameters)
+
+
+@light.each_batch
+def both(df: DataFrame, parameters: Steered) -> dict[str, pa.Table]:
+    weight = F.lit(None).cast("long")
+    for rule in parameters.rules:
+        weight = F.when(F.col("value") % 10 == rule.digit, F.lit(rule.weight)).otherwise(weight)
+    weighed = df.where((F.col("value") % 100).between(parameters.minimum, parameters.maximum))
+    weighed = weighed.withColumn("weight", weight).where(F.col("weight").isNotNull())
+    kept = weighed.orderBy("value").select("value", "weight", "label").toArrow()
+    if parameters.breaks:
+        raise ZeroDivisionError("told to break")
+    return {"kept": kept, "sums": _sums(kept.num_rows, sum(kept["weight"].to_pylist()), parameters)}
 
 
 @stream(parameters=Steered, outputs=[Output("kept"), Output("sums")], trigger_ms=40)
@@ -53,11 +81,9 @@ def two(df: DataFrame, parameters: Steered) -> dict[str, pa.Table]:
     kept = df.orderBy("value").toArrow()
     if parameters.breaks:
         raise ZeroDivisionError("told to break")
-    rules = " ".join(f"{rule.digit}:{rule.weight}" for rule in parameters.rules)
     again = df.agg(F.count("*"), F.coalesce(F.sum("weight"), F.lit(0))).toArrow().to_pylist()[0]
     n, weight = again.values()
-    sums = {"n": [n], "weight": [weight], "minimum": [parameters.minimum], "rules": [rules]}
-    return {"kept": kept, "sums": pa.table(sums)}
+    return {"kept": kept, "sums": _sums(n, weight, parameters)}
 
 
 @stream(parameters=Steered, outputs=[Output("sums", key=["digit"])], output_mode="update", trigger_ms=40)

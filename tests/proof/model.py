@@ -7,7 +7,7 @@ from typing import Any
 
 Values = dict[str, Any]
 Rows = list[dict[str, Any]]
-OUTPUTS = {"passing": ("kept", "sums"), "counting": ("sums",)}
+OUTPUTS = {"light": ("kept", "sums"), "passing": ("kept", "sums"), "counting": ("sums",)}
 
 
 class Model:
@@ -31,7 +31,7 @@ class Model:
             for n in numbers
             if values["minimum"] <= n % 100 <= values["maximum"] and n % 10 in weights
         ]
-        if self._function == "passing":
+        if self._function != "counting":
             rules = " ".join(f"{rule['digit']}:{rule['weight']}" for rule in values["rules"])
             weight = sum(row["weight"] for row in kept)
             sums = {"n": len(kept), "weight": weight, "minimum": values["minimum"], "rules": rules}

@@ -35,6 +35,16 @@ BATCH = (
     "before the commit",
     "after the commit",
 )
+#: Those of a small round.
+NAMED = (
+    "before the snapshot",
+    "before the journal",
+    "after the journal",
+    "before it is handed over",
+    "after it is handed over",
+    "before the commit",
+    "after the commit",
+)
 #: What else must hold wherever it is cut: a change is written down, a plan given up, a reset made, a failure undone.
 CHANGE = (
     "within a record",

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from gateway.client import Client, Gap, Publication
 from gateway.main import RunningGateway, running
-from gateway.protocol.types import Change as RecordedChange
+from gateway.protocol.link import stream_key
+from gateway.protocol.types import Change, Position
 from gateway.settings import load
 from tests.proof.commands import Command, Known, some_command, wake
 from tests.proof.model import OUTPUTS
@@ -39,9 +40,11 @@ class Plan:
     clients: int = 3
     seed: int = 1
     #: Between the commands of one client, at the mean.
-    pause_seconds: float = 0.4
+    pause_seconds: float = 0.1
     #: A worker that does not come by its point for so long is killed wherever it is.
-    patience_seconds: float = 25.0
+    patience_seconds: float = 30.0
+    #: After so long it is enough, however many there were.
+    most_seconds: float = 3600.0
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Record:
     streams: dict[tuple[str, str], list[Publication | Gap]] = field(default_factory=lambda: defaultdict(list))
     events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     commands: list[Command] = field(default_factory=list)
-    history: dict[str, list[RecordedChange]] = field(default_factory=dict)
+    history: dict[str, list[Change]] = field(default_factory=dict)
     handed_over: list[dict[str, Any]] = field(default_factory=list)
     #: The points at which workers were killed.
     kills: list[str] = field(default_factory=list)
@@ -71,7 +74,10 @@ class Lives:
 
     async def run(self) -> None:
         """Live on until cancelled."""
+        enough = asyncio.get_running_loop().time() + self._plan.most_seconds
         for point, passing in self._plan.aims:
+            if asyncio.get_running_loop().time() > enough:
+                break
             told = self._notes("kills.jsonl")
             process = await self._start(f"{point}:{passing}")
             try:
@@ -129,7 +135,9 @@ class Round:
         self._gateway, self._lives, self._plan, self._record = gateway, lives, plan, record
         self._known: dict[str, Known] = {}
         self._up: dict[str, asyncio.Event] = {}
+        self._ended: set[str] = set()
         self._issued = 0
+        self._enough = asyncio.get_running_loop().time() + plan.most_seconds
         self._news = asyncio.Condition()
 
     async def run(self) -> None:
@@ -145,7 +153,9 @@ class Round:
                         clients.create_task(self._steer(function, random.Random(chance.random())))
             for function in self._plan.functions:
                 await self._finish(client, function)
-            await asyncio.gather(*watching)
+            for each in watching:
+                each.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             for function in self._plan.functions:
                 self._record.history[function] = list(await client.history(function, 1000))
 
@@ -173,7 +183,16 @@ class Round:
             await self._news.wait_for(
                 lambda: all(self._has(function, each, last.revision) for each in OUTPUTS[function])
             )
-        await client.stop(function)
+        job = await client.stop(function)
+        streams = {each: self._gateway.shell.gateway.hub.get(stream_key(job.id, each)) for each in OUTPUTS[function]}
+        held = {output: stream.position for output, stream in streams.items() if stream is not None}
+        async with asyncio.timeout(60), self._news:
+            await self._news.wait_for(lambda: all(self._at(function, *each) for each in held.items()))
+            await self._news.wait_for(lambda: function in self._ended)
+
+    def _at(self, function: str, output: str, position: Position) -> bool:
+        last = self._record.streams[function, output][-1]
+        return (last.epoch, last.offset) == (position.epoch, position.offset)
 
     def _has(self, function: str, output: str, revision: int) -> bool:
         seen = self._record.streams[function, output]
@@ -204,6 +223,8 @@ class Round:
                     self._record.events[function].append(row)
                     if row["kind"] == "job":
                         self._job_is(function, row)
+                async with self._news:
+                    self._news.notify_all()
 
     def _job_is(self, function: str, row: dict[str, Any]) -> None:
         if row["state"] in ("running", "paused", "starting"):
@@ -213,12 +234,14 @@ class Round:
             self._up[function].set()
         else:
             self._up[function].clear()
+        if row["state"] in ("failed", "finished", "cancelled"):
+            self._ended.add(function)
 
     # ---- steering ----
 
     async def _steer(self, function: str, chance: random.Random) -> None:
         async with Client.connect(self._gateway.url, reply_timeout_seconds=60) as client:
-            while self._issued < self._plan.changes or not self._lives.over.is_set():
+            while not self._lives.over.is_set() or (self._issued < self._plan.changes and not self._late()):
                 await asyncio.sleep(chance.expovariate(1 / self._plan.pause_seconds))
                 await self._up[function].wait()
                 if any("failed" in each for each in self._record.accidents):
@@ -228,6 +251,19 @@ class Round:
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(burst):
                         tasks.create_task(self._send(some_command(chance, function, known), client))
+                if chance.random() < 0.7:
+                    await self._next(function)
+
+    async def _next(self, function: str) -> None:
+        """Give the job the time for a micro-batch, where it takes one; changes alone would have it restart for ever."""
+        stream = self._record.streams[function, OUTPUTS[function][0]]
+        have = len(stream)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3), self._news:
+                await self._news.wait_for(lambda: len(stream) > have)
+
+    def _late(self) -> bool:
+        return asyncio.get_running_loop().time() > self._enough
 
     async def _send(self, command: Command, client: Client) -> None:
         self._record.commands.append(command)

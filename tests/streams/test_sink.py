@@ -356,3 +356,15 @@ def test_a_batch_that_waits_for_the_rest_to_end_is_left_when_the_job_is_stopped(
         assert life.sink.stop(10)
         waiting.join(10)
     assert told == ["stopped"]
+
+
+def test_a_batch_that_comes_again_in_the_same_life_has_been_let_out(live: Callable[..., Life]) -> None:
+    """The query was stopped before Spark had committed it."""
+    pushed: list[int] = []
+    one = live({"sums": lambda source: source.pipe(ops.do_action(lambda table: pushed.append(table.num_rows)))})
+    one.run(0)
+    one.set(2)
+    one.run(0)
+    one.run(1)
+    assert [(head.offset, head.batch, head.revision) for head, _ in one.sent("rows")] == [(1, 0, 1), (2, 1, 2)]
+    assert len(pushed) == 2
