@@ -107,6 +107,17 @@ def test_every_change_is_in_the_history_as_it_happens_and_afterwards(page: Page,
     assert page.locator(".changes").inner_text() == told
 
 
+def test_what_is_being_typed_stays_while_the_page_goes_on(page: Page) -> None:
+    for name, typed in (("Minutes that a change holds", "12"), ("Threshold", "7.5"), ("Window", "45 s")):
+        box(page, name).fill(typed)
+        painted = page.locator(".plot").first.get_attribute("data-until") or ""
+        uptime = page.locator(".figures-row dd").first
+        told = uptime.inner_text()
+        expect(uptime).not_to_have_text(told)
+        expect(page.locator(".plot").first).not_to_have_attribute("data-until", painted)
+        expect(box(page, name)).to_have_value(typed)
+
+
 def test_a_revision_that_is_looked_at_is_compared_and_its_mark_stands_out(page: Page) -> None:
     change(page, "Threshold", "4")
     expect(state_of(page, "threshold")).to_have_attribute("data-state", "applied")
