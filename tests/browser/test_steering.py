@@ -293,7 +293,7 @@ def compared(page: Page, job: str) -> Page:
 
 
 def test_the_fork_is_kept(compared: Page, job: str) -> None:
-    compared.get_by_role("link", name="Keep it, leave").click()
+    compared.get_by_role("link", name="Keep the fork, leave").click()
     expect(compared.locator(".job-title [data-state=running]")).to_be_visible()
     expect(compared.locator(".forked")).to_contain_text(f"forked from {job}")
     compared.get_by_role("link", name="compare the two").click()
@@ -302,7 +302,7 @@ def test_the_fork_is_kept(compared: Page, job: str) -> None:
 
 def test_the_fork_is_stopped(compared: Page) -> None:
     fork = compared.locator(".side[data-side=B]")
-    fork.get_by_role("button", name=re.compile("^Stop ")).click()
+    compared.get_by_role("button", name=re.compile("^Stop the fork")).click()
     compared.get_by_role("button", name="Stop the job").click()
     expect(fork.locator("[data-state=cancelled]")).to_be_visible()
     expect(compared.locator(".side[data-side=A] [data-state=running]")).to_be_visible()
