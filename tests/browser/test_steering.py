@@ -107,6 +107,17 @@ def test_every_change_is_in_the_history_as_it_happens_and_afterwards(page: Page,
     assert page.locator(".changes").inner_text() == told
 
 
+def test_what_is_being_typed_stays_while_the_page_goes_on(page: Page) -> None:
+    for name, typed in (("Minutes that a change holds", "12"), ("Threshold", "7.5"), ("Window", "45 s")):
+        box(page, name).fill(typed)
+        painted = page.locator(".plot").first.get_attribute("data-until") or ""
+        uptime = page.locator(".figures-row dd").first
+        told = uptime.inner_text()
+        expect(uptime).not_to_have_text(told)
+        expect(page.locator(".plot").first).not_to_have_attribute("data-until", painted)
+        expect(box(page, name)).to_have_value(typed)
+
+
 def test_a_revision_that_is_looked_at_is_compared_and_its_mark_stands_out(page: Page) -> None:
     change(page, "Threshold", "4")
     expect(state_of(page, "threshold")).to_have_attribute("data-state", "applied")
@@ -282,7 +293,7 @@ def compared(page: Page, job: str) -> Page:
 
 
 def test_the_fork_is_kept(compared: Page, job: str) -> None:
-    compared.get_by_role("link", name="Keep it, leave").click()
+    compared.get_by_role("link", name="Keep the fork, leave").click()
     expect(compared.locator(".job-title [data-state=running]")).to_be_visible()
     expect(compared.locator(".forked")).to_contain_text(f"forked from {job}")
     compared.get_by_role("link", name="compare the two").click()
@@ -291,7 +302,7 @@ def test_the_fork_is_kept(compared: Page, job: str) -> None:
 
 def test_the_fork_is_stopped(compared: Page) -> None:
     fork = compared.locator(".side[data-side=B]")
-    fork.get_by_role("button", name=re.compile("^Stop ")).click()
+    compared.get_by_role("button", name=re.compile("^Stop the fork")).click()
     compared.get_by_role("button", name="Stop the job").click()
     expect(fork.locator("[data-state=cancelled]")).to_be_visible()
     expect(compared.locator(".side[data-side=A] [data-state=running]")).to_be_visible()
@@ -308,19 +319,24 @@ def test_axe_finds_nothing_and_a_phone_shows_it_all(
     for path in (f"/jobs/{job}", f"/compare/{job}", address):
         page = open_page(f"{served.url}/#{path}", scheme=scheme, width=width)
         page.locator(".plot[data-until], .compare-form footer").first.wait_for()
-        for closed in page.locator("details:not([open]) > summary").all():
-            closed.click()
+        unfold(page)
         if path.startswith("/jobs"):
             page.locator(".change").nth(1).focus()
             page.locator(".comparison[data-revision]").wait_for()
         assert page.evaluate("() => document.documentElement.scrollWidth") == width
         assert violations(page) == []
     page = opened(open_page(f"{served.url}/#/jobs/{job}", scheme=scheme, width=width))
-    for closed in page.locator("details:not([open]) > summary").all():
-        closed.click()
+    unfold(page)
     change(page, "Window", "PT30S")
     page.get_by_role("dialog", name="Start the job afresh?").wait_for()
     assert violations(page) == []
+
+
+def unfold(page: Page) -> None:
+    """Open what is folded up on a narrow screen."""
+    folded = page.locator("details:not([open]) > summary")
+    while folded.count():
+        folded.first.click()
 
 
 def change_all(page: Page) -> None:

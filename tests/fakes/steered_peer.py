@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 import websockets
 from msgspec import UNSET
-from msgspec.structs import replace
 from websockets.sync.client import ClientConnection, unix_connect
 
 from gateway.protocol.codec import decode_to_worker, encode, join_binary
@@ -44,118 +43,16 @@ from gateway.protocol.types import (
     Change,
     Effect,
     Fault,
-    FunctionInfo,
     FunctionKind,
     JobState,
-    OutputInfo,
-    OutputMode,
     ParametersInForce,
     RevisionState,
 )
+from tests.fakes.sensors import DEFAULTS, FUNCTION, METRICS, OUTPUTS, PROPERTIES, SCHEMA, SteeredJob, arrow_schema
 from tests.fakes.worker_peer import ipc
 
 BEAT_SECONDS = 0.25
-METRICS = ("cpu", "memory", "disk")
-OUTPUTS = (
-    OutputInfo("metrics", OutputMode.UPDATE, ("metric",), "time", "Every metric's newest value, smoothed."),
-    OutputInfo("anomalies", OutputMode.APPEND, (), "time", "The values beyond the `threshold`."),
-)
-_OWN = {"x-group": "Job", "x-live": False, "x-effect": "restart"}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "threshold": {
-            "type": "number",
-            "minimum": 0.5,
-            "maximum": 8,
-            "default": 3.0,
-            "description": "How many deviations make a value an anomaly.",
-            "x-live": True,
-            "x-effect": "live",
-            "x-step": 0.1,
-            "x-unit": "σ",
-            "x-group": "Anomalies",
-        },
-        "smoothing": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": 0.98,
-            "default": 0.0,
-            "description": "How much of a value is that of the values before it.",
-            "x-live": True,
-            "x-effect": "live",
-            "x-step": 0.02,
-            "x-group": "Statistics",
-        },
-        "source": {
-            "type": "string",
-            "enum": ["kernel", "agent", "both", "broken"],
-            "default": "kernel",
-            "description": "Where the values are read.",
-            "x-live": False,
-            "x-effect": "restart",
-            "x-group": "Statistics",
-        },
-        "window": {
-            "type": "string",
-            "format": "duration",
-            "default": "PT60S",
-            "description": "How long a window is.",
-            "x-live": False,
-            "x-effect": "reset",
-            "x-group": "Statistics",
-        },
-        "$trigger_ms": {"type": "integer", "minimum": 0, "default": 250, "title": "Trigger", "x-unit": "ms", **_OWN},
-        "$max_rows": {"type": ["integer", "null"], "minimum": 1, "default": None, "title": "Most rows", **_OWN},
-        "$max_files": {"type": ["integer", "null"], "minimum": 1, "default": None, "title": "Most files", **_OWN},
-        "$paused": {"type": "boolean", "default": False, "title": "Paused", **_OWN},
-    },
-}
-PROPERTIES = SCHEMA["properties"]
-DEFAULTS = {name: each["default"] for name, each in PROPERTIES.items()}
 _STRENGTH = (Effect.LIVE, Effect.RESTART, Effect.RESET)
-
-
-class SteeredJob:
-    """One job: its changes, oldest first, and the values that its micro-batches are made under."""
-
-    def __init__(self, start: StartJob, values: dict[str, Any], at: datetime) -> None:
-        self.start = start
-        self.epoch = f"{start.name}-1"
-        self.state = JobState.RUNNING
-        self.changes = [
-            Change(
-                revision=1,
-                values=values,
-                changed={},
-                by=start.principal,
-                at=at,
-                effect=Effect.LIVE,
-                state=RevisionState.APPLIED,
-                batch=0,
-            )
-        ]
-        self.batch = 0
-        self.offsets = dict.fromkeys(("metrics", "anomalies", "$progress"), 0)
-        self.smoothed: dict[str, float] = {}
-
-    @property
-    def applied(self) -> Change:
-        return next(each for each in reversed(self.changes) if each.state is RevisionState.APPLIED)
-
-    @property
-    def in_force(self) -> Change:
-        holds = (RevisionState.ACCEPTED, RevisionState.APPLIED)
-        return next(each for each in reversed(self.changes) if each.state in holds)
-
-    @property
-    def streams(self) -> tuple[StreamReport, ...]:
-        return tuple(StreamReport(name, self.epoch, last, last + 1) for name, last in self.offsets.items())
-
-    def settle(self, change: Change, state: RevisionState, at: datetime, **more: Any) -> Change:
-        settled = replace(change, state=state, settled_at=at, **more)
-        self.changes[self.changes.index(change)] = settled
-        return settled
 
 
 class SteeredPeer:
@@ -187,15 +84,7 @@ class SteeredPeer:
                 python_version="3",
                 spark_version="none",
                 java_version="none",
-                functions=(
-                    FunctionInfo(
-                        name="sensors",
-                        title="Sensors",
-                        kind=FunctionKind.STREAM,
-                        outputs=OUTPUTS,
-                        parameters=SCHEMA,
-                    ),
-                ),
+                functions=(FUNCTION,),
             )
         )
         self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._beat)]
@@ -430,14 +319,7 @@ class SteeredPeer:
             batch=job.batch,
             published_at=at,
         )
-        self._socket.send(join_binary(encode(head), ipc(pa.Table.from_pylist(rows, schema=_schema(output)))))
+        self._socket.send(join_binary(encode(head), ipc(pa.Table.from_pylist(rows, schema=arrow_schema(output)))))
 
     def _send(self, frame: LinkFrame) -> None:
         self._socket.send(encode(frame), text=True)
-
-
-def _schema(output: str) -> pa.Schema | None:
-    if output == "$progress":
-        return None
-    time = pa.timestamp("us", tz="UTC")
-    return pa.schema([("time", time), ("metric", pa.string()), ("value", pa.float64()), ("unit", pa.string())])

@@ -34,7 +34,7 @@ export class ChartMarks {
    */
   place(changes, xOf, toPx, width_px) {
     const shown = new Set();
-    let last_px = -Infinity;
+    let last_px = Infinity;
     for (const change of [...changes].reverse()) {
       const x = xOf(change);
       const at_px = x === undefined ? -1 : toPx(x);
@@ -42,9 +42,12 @@ export class ChartMarks {
       shown.add(change.key);
       const element = this.#elements.get(change.key) ?? this.#make(change);
       element.style.transform = `translateX(${at_px.toFixed(1)}px)`;
-      element.classList.toggle("crowded", Math.abs(last_px - at_px) < (change.side ? SIDED_FLAG_PX : FLAG_PX));
+      const flag_px = change.side ? SIDED_FLAG_PX : FLAG_PX;
+      const outside = at_px > width_px - flag_px; // there the flag flies to the other side
+      element.classList.toggle("crowded", last_px - at_px < flag_px + (outside ? -flag_px : 0));
+      element.classList.toggle("outside", outside);
       element.classList.toggle("leftwards", at_px > width_px - 220);
-      if (!element.classList.contains("crowded")) last_px = at_px;
+      if (!element.classList.contains("crowded")) last_px = at_px - (outside ? flag_px : 0);
     }
     for (const [key, element] of this.#elements) {
       if (shown.has(key)) continue;

@@ -98,7 +98,7 @@ export function makePlot({ lines, unit, width, scattered, gaps, accents, on_draw
     hooks: {
       draw: [
         (plot) => {
-          drawAccents(plot, accents());
+          drawAccents(plot, accents(), lines);
           drawGaps(plot, gaps());
           on_draw(plot);
         },

@@ -87,7 +87,7 @@ export function CompareForm({ job }) {
       ${!told.value && !others.length && html`<p class="muted loading" role="status">Asking for the parameters of ${job.name} …</p>`}
       ${groupsOf(fields).map(
         ({ group, fields: members }) => html`<div class="group" key=${group}>
-          ${group && html`<h2 class="group-title">${group}</h2>`}
+          ${group && !(members.length === 1 && members[0].title === group) && html`<h2 class="group-title">${group}</h2>`}
           ${members.map((field) => {
             const now = told.value.values[field.name];
             return html`<${Control} key=${field.name} field=${field} value=${field.name in values.value ? values.value[field.name] : now}

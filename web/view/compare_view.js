@@ -43,14 +43,15 @@ function Compared({ a, b }) {
     <header class="compare-head">
       <a class="button quiet small back" href=${hrefs.job(key)} aria-label="Back to ${a.job.name}">${icon("back")}</a>
       <${Title}>${a.job.name} and its fork<//>
+      <div class="compare-actions">
+        <${TakeOver} a=${a} b=${b} differences=${differences} />
+        <a class="button" href=${hrefs.job(keyOfJob(b.job))} title="${b.job.name} runs on as a job of its own">Keep the fork, leave</a>
+        <${StopButton} job=${b.job} what="Stop the fork" />
+      </div>
     </header>
     <div class="sides">
       <${Side} side="A" ...${a} />
-      <${Side} side="B" ...${b}>
-        <${StopButton} job=${b.job} small=${true} />
-        <a class="button small" href=${hrefs.job(keyOfJob(b.job))} title="${b.job.name} runs on as a job of its own">Keep it, leave</a>
-        <${TakeOver} a=${a} b=${b} differences=${differences} />
-      <//>
+      <${Side} side="B" ...${b} />
     </div>
     <${Differences} differences=${differences} />
     <div class="job-body">
@@ -68,7 +69,7 @@ function Compared({ a, b }) {
   </article>`;
 }
 
-function Side({ side, job, page, children }) {
+function Side({ side, job, page }) {
   const progress = page.progress.newestRow.value;
   return html`<section class="card side" data-side=${side} aria-label="${side}: ${job.name}">
     <div class="side-head"><span class="side-letter ${side === "B" ? "dashed" : ""}">${side}</span>
@@ -80,7 +81,6 @@ function Side({ side, job, page, children }) {
       <${Figure} label="Batch duration">${milliseconds(progress?.batch_duration_ms)}<//>
     </dl>
     ${job.reason && html`<p class="reason">${job.reason}</p>`}
-    <div class="side-actions">${children}</div>
   </section>`;
 }
 
@@ -90,7 +90,7 @@ function TakeOver({ a, b, differences }) {
   const take = () => {
     for (const { name, after } of differences) a.page.board.change(name, after);
   };
-  return html`<button type="button" class="button small" onClick=${take}
+  return html`<button type="button" class="button" onClick=${take}
     title="Change ${a.job.name} to what ${b.job.name} runs with">Give A these values</button>`;
 }
 

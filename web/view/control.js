@@ -1,5 +1,6 @@
 import { isoDuration, value as shortly } from "../live/format.js";
 import { useEffect, useId, useRef } from "../vendor/vendor.js";
+import { useTyped } from "./typed.js";
 import { html, prose } from "./ui.js";
 
 /**
@@ -93,11 +94,11 @@ function Slider({ id, field, value, disabled, on_change, ...aria }) {
 }
 
 function NumberBox({ id, field, value, disabled, on_change, ...aria }) {
+  const typed = useTyped(value ?? "", (text) => on_change(numberOf(text, field.nullable)));
   return html`<span class="boxed">
     <input id=${id} class="number" type="text" inputmode=${field.integer ? "numeric" : "decimal"} autocomplete="off"
     placeholder=${field.nullable ? "none" : undefined}
-    value=${value ?? ""} disabled=${disabled} onChange=${(event) => on_change(numberOf(event.target.value, field.nullable))}
-    ...${aria} />${field.unit && html`<span class="unit" aria-hidden="true">${field.unit}</span>`}</span>`;
+    disabled=${disabled} ...${typed} ...${aria} />${field.unit && html`<span class="unit" aria-hidden="true">${field.unit}</span>`}</span>`;
 }
 
 function Switch({ id, value, disabled, on_change, ...aria }) {
@@ -139,8 +140,8 @@ function List({ id, field, value, disabled, on_change, ...aria }) {
       .map((each) => each.trim())
       .filter(Boolean)
       .map((each) => (numeric ? numberOf(each, false) : each));
-  return html`<textarea id=${id} rows="2" disabled=${disabled} placeholder="separated by commas" ...${aria}
-    value=${Array.isArray(value) ? value.join(", ") : (value ?? "")} onChange=${(event) => on_change(read(event.target.value))} />`;
+  const typed = useTyped(Array.isArray(value) ? value.join(", ") : (value ?? ""), (text) => on_change(read(text)));
+  return html`<textarea id=${id} rows="2" disabled=${disabled} placeholder="separated by commas" ...${typed} ...${aria} />`;
 }
 
 /** A list of rows, as JSON. */
@@ -154,17 +155,17 @@ function Table({ id, field, value, disabled, on_change, ...aria }) {
     }
   };
   const rows = Array.isArray(value) ? `[\n${value.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]` : (value ?? "");
-  return html`<textarea id=${id} rows="4" spellcheck="false" disabled=${disabled} placeholder="JSON: a list of objects with ${names}" value=${rows} ...${aria}
-    onChange=${(event) => on_change(read(event.target.value))} />`;
+  const typed = useTyped(rows, (text) => on_change(read(text)));
+  return html`<textarea id=${id} rows="4" spellcheck="false" disabled=${disabled} placeholder="JSON: a list of objects with ${names}" ...${typed} ...${aria} />`;
 }
 
 function Duration({ id, field, value, disabled, on_change, ...aria }) {
+  const typed = useTyped(value == null ? "" : isoDuration(value), (text) => on_change(text.trim() || (field.nullable ? null : "")));
   return html`<input id=${id} class="wide" type="text" autocomplete="off" disabled=${disabled} placeholder="30 s, 5 min, 1 h"
-    value=${value == null ? "" : isoDuration(value)} title=${shortly(value)} ...${aria}
-    onChange=${(event) => on_change(event.target.value.trim() || (field.nullable ? null : ""))} />`;
+    title=${shortly(value)} ...${typed} ...${aria} />`;
 }
 
 function Text({ id, field, value, disabled, on_change, ...aria }) {
-  return html`<input id=${id} class="wide" type="text" autocomplete="off" disabled=${disabled} maxlength=${field.max_length}
-    value=${value ?? ""} onChange=${(event) => on_change(event.target.value === "" && field.nullable ? null : event.target.value)} ...${aria} />`;
+  const typed = useTyped(value ?? "", (text) => on_change(text === "" && field.nullable ? null : text));
+  return html`<input id=${id} class="wide" type="text" autocomplete="off" disabled=${disabled} maxlength=${field.max_length} ...${typed} ...${aria} />`;
 }

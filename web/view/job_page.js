@@ -110,7 +110,7 @@ function JobHead({ job, page }) {
       }
       <${StopButton} job=${job} />
     </div>
-    ${job.reason && job.state !== "paused" && html`<p class="reason ${isFinal(job) ? "final" : ""}">${job.reason}</p>`}
+    ${job.reason && job.state !== "paused" && html`<p class="reason ${isFinal(job) ? "final" : "passing"}" title=${job.reason}>${job.reason}</p>`}
   </header>`;
 }
 

@@ -20,6 +20,7 @@ export function PairedLegend({ bases, accents }) {
           onClick=${() => toggleKey(switchOfBase(base))}><i class="dot-swatch hue-${at % 12}" />${base}</button>`,
       )
     }
-    ${accents.map(({ output }) => html`<span class="legend-accent" key=${output.name}><i class="ring" />${output.name}</span>`)}
+    ${accents.map(({ output }) => html`<span class="legend-accent" key=${output.name}><i class="ring" />${output.name} of A</span>
+      <span class="legend-accent" key="${output.name} B"><i class="diamond" />of B</span>`)}
   </div>`;
 }

@@ -7,7 +7,7 @@ import { html, icon } from "./ui.js";
 const canRun = may("run");
 
 /** Stops a job, after asking. */
-export function StopButton({ job, small = false }) {
+export function StopButton({ job, small = false, what = "Stop" }) {
   const asking = useSignal(false);
   const busy = useSignal(false);
   const fault = useSignal("");
@@ -28,7 +28,7 @@ export function StopButton({ job, small = false }) {
   };
   return html`<button type="button" class="button ${small ? "small quiet" : ""} stop" onClick=${ask}
     disabled=${job.state === "cancelling"}
-      aria-label="Stop ${job.name}">${icon("stop")}Stop</button>
+      aria-label="${what} ${job.name}">${icon("stop")}${what}</button>
     ${
       asking.value &&
       html`<${Dialog} title="Stop ${job.name}?" on_close=${() => (asking.value = false)}>

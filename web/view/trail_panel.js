@@ -31,7 +31,9 @@ export function TrailPanel({ board, can_change, compared }) {
   const newest_first = board.trail.changes.value.toReversed();
   const listed = all.value ? newest_first : newest_first.slice(0, SHOWN);
   const more = newest_first.length - listed.length;
-  const now = board.in_force.value;
+  const now = { ...board.in_force.value, word: "now" };
+  const { revision: holding } = board.applied.value;
+  if (holding !== now.revision) now.word = "next"; // accepted, and waits for its batch
   const reachable = listed.find(({ revision }) => revision === compared.value?.revision) ?? listed[0];
   const look = (change) => {
     compared.value = change;
@@ -44,7 +46,7 @@ export function TrailPanel({ board, can_change, compared }) {
     }
     <ol class="changes" aria-label="Changes of parameters, newest first" onKeyDown=${move} onPointerLeave=${() => look(undefined)}>
       ${listed.map(
-        (change) => html`<${Entry} key=${change.revision} change=${change} now=${now} look=${look}
+        (change) => html`<${Entry} key=${change.revision} change=${change} now=${now} holds=${change.revision === holding} look=${look}
           reachable=${change === reachable} on_restore=${can_change && isOther(change, now) ? () => board.restore(change.revision) : undefined} />`,
       )}
     </ol>
@@ -69,9 +71,8 @@ function move(event) {
   event.preventDefault();
 }
 
-function Entry({ change, now, look, reachable, on_restore }) {
+function Entry({ change, now, holds, look, reachable, on_restore }) {
   const { revision, batch, by, origin, at, effect, state, reason, restores, expires_at, changed, before = {} } = change;
-  const holds = revision === now.revision;
   const names = Object.keys(changed);
   const left_seconds = (Date.parse(expires_at) - now_ms.value) / 1000;
   const look_at = () => look(change);
@@ -92,9 +93,10 @@ function Entry({ change, now, look, reachable, on_restore }) {
           (name) => html`<span class="change-line" key=${name}><b>${name}</b> ${difference(before[name], changed[name])}</span>`,
         )}
         ${!names.length && html`<span class="change-line">${revision === 1 ? "What the job was started with" : "From a new checkpoint"}</span>`}
+        ${effect && effect !== "live" && revision > 1 && html`<span><span class="effect ${effect}" title=${EFFECTS[effect].told}>${EFFECTS[effect].word}</span></span>`}
         ${reason && html`<span class="entry-reason">${reason}</span>`}
         ${holds && left_seconds > 0 && html`<span class="state expires">${icon("clock")}Goes back in ${duration(left_seconds)}</span>`}
-        <span class="muted">${[time(at), by, origin, effect !== "live" && EFFECTS[effect]?.word].filter(Boolean).join(" · ")}</span>
+        <span class="muted">${[time(at), by, origin].filter(Boolean).join(" · ")}</span>
       </span>
     </button>
     ${
@@ -117,7 +119,7 @@ function Comparison({ change, now, can_change }) {
   const listed = differences.length > COMPARED ? differences.slice(0, COMPARED - 1) : differences;
   const more = differences.length - listed.length;
   return html`<div class="comparison" data-revision=${change.revision}><table>
-    <thead><tr><th scope="col">parameter</th><th scope="col">r${change.revision}</th><th scope="col">now, r${now.revision}</th></tr></thead>
+    <thead><tr><th scope="col">parameter</th><th scope="col">r${change.revision}</th><th scope="col">${now.word}, r${now.revision}</th></tr></thead>
     <tbody>${listed.map(
       ({ name, before, after }) => html`<tr key=${name}><th scope="row">${name}</th>
         <td title=${shortly(after)}>${shortly(after)}</td><td title=${shortly(before)}>${shortly(before)}</td></tr>`,
@@ -127,8 +129,8 @@ function Comparison({ change, now, can_change }) {
 
 function inWords(change, now) {
   const differences = differencesOf(now.values, change.values);
-  if (change.revision === now.revision) return `Revision ${now.revision} holds now.`;
+  if (change.revision === now.revision) return now.word === "now" ? `Revision ${now.revision} holds now.` : `Revision ${now.revision} waits for its batch.`;
   if (!differences.length) return `The values of revision ${change.revision} are those that hold now.`;
-  const told = differences.map(({ name, before, after }) => `${name} ${shortly(after)}, now ${shortly(before)}`);
+  const told = differences.map(({ name, before, after }) => `${name} ${shortly(after)}, ${now.word} ${shortly(before)}`);
   return `Revision ${change.revision} has ${told.join("; ")}`;
 }
