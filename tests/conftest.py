@@ -1,9 +1,10 @@
-"""What tests of several kinds share: the one real Spark of the run."""
+"""What tests of several kinds share: the one real Spark of the run, and how the whole is done by two processes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -12,6 +13,22 @@ from streams.archive import ensure_archive
 from streams.java import find_java
 from streams.live import ParameterServer
 from streams.session import start_driver
+
+HERE = Path(__file__).parent
+#: Folders whose tests share what takes seconds to start: each is one process's. The first two take longest.
+TOGETHER = ("spark", "browser", "cli", "streams")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup`: what shares a fixture stays together, and what takes longest begins."""
+    if not config.getoption("loadgroup", default=False):
+        return
+    for item in items:
+        folder, *_ = place = item.path.relative_to(HERE).parts
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else "/".join(place)))
+    order = {folder: at for at, folder in enumerate(TOGETHER[:2])}
+    items.sort(key=lambda item: order.get(item.path.relative_to(HERE).parts[0], len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,18 @@ class GatewayPeer:
         async with self._news:
             self._news.notify_all()
 
+    async def start_afresh(self) -> None:
+        """Stop all jobs, take in all that they have published, and forget everything but the newest hello."""
+        self.acknowledge = True
+        for job in {done.job.job for done in self.all(Done) if done.job is not None}:
+            stopped = await self.stop_job(job, StopMode.NOW)
+            for stream in stopped.job.streams:
+                key, end = stream_key(job, stream.output), Position(stream.epoch, stream.offset)
+                await self.until(lambda key=key, end=end: end.offset == 0 or self.positions.get(key) == end)
+        self.frames = self.all(Hello)[-1:]
+        self.streams.clear()
+        self.positions.clear()
+
     async def _send(self, socket: ServerConnection, frame: Any) -> None:
         await socket.send(encode(frame), text=True)
 

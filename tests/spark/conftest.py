@@ -4,92 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+import pytest_asyncio
 
-from gateway.protocol.link import Hello
-from tests.fakes.gateway_peer import SECRET, GatewayPeer, gateway_peer
+from tests.fakes.gateway_peer import GatewayPeer
+from tests.spark.place import Place, WorkerProcess
 
-JOBS = Path(__file__).with_name("jobs.py")
-
-
-class WorkerProcess:
-    """A `python -m streams.worker`, and everything that it has started."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    def family(self) -> list[psutil.Process]:
-        """The worker and all its descendants (the JVM, Spark's Python daemon)."""
-        try:
-            root = psutil.Process(self.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def java(self) -> psutil.Process:
-        """The JVM."""
-        return next(each for each in self.family() if each.name() == "java")
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    async def exit(self, timeout_seconds: float = 40) -> int:
-        """Wait for the end of the worker and of its whole family; its exit code."""
-        family = self.family()
-        async with asyncio.timeout(timeout_seconds):
-            code = await self._process.wait()
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, family, 20)
-        assert not alive, f"left behind: {alive} (gone: {len(gone)})"
-        return code
-
-    async def end(self) -> None:
-        """For the end of a test, however it went: nothing may stay."""
-        family = self.family()
-        for each in family:
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
-        await self._process.wait()
-        await asyncio.to_thread(psutil.wait_procs, family, 10)
+StartWorker = Callable[..., Awaitable[WorkerProcess]]
 
 
-StartWorker = Callable[..., "asyncio.Future[WorkerProcess]"]
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def places() -> AsyncIterator[list[Place]]:
+    """The place of the test before, for the one that comes."""
+    places: list[Place] = []
+    yield places
+    for place in places:
+        await place.close()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def place(places: list[Place], tmp_path: Path) -> AsyncIterator[Place]:
+    """Where this test's workers run: all new, or with a worker at rest."""
+    if places and not places[0].reusable:
+        await places.pop().close()
+    if not places:
+        places.append(Place(tmp_path))
+        await places[0].peer.listen(places[0].socket)
+    yield places[0]
+    await places[0].settle()
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[GatewayPeer]:
-    async with gateway_peer(tmp_path / "link.sock") as peer:
-        yield peer
+def peer(place: Place) -> GatewayPeer:
+    return place.peer
 
 
 @pytest.fixture
-async def start_worker(tmp_path: Path, peer: GatewayPeer) -> AsyncIterator[StartWorker]:
+def data(place: Place) -> Path:
+    """The workers' data directory."""
+    return place.data
+
+
+@pytest.fixture
+def start_worker(place: Place) -> StartWorker:
     """Start a worker on this test's data and wait until it has said hello."""
-    started: list[WorkerProcess] = []
-
-    async def start(*more: str, hello: bool = True, **environ: str) -> WorkerProcess:
-        known = len(peer.all(Hello))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "streams.worker", "--gateway", f"ws+unix://{tmp_path}/link.sock"),
-            *("--data", str(tmp_path / "data"), "--worker", "test", "--functions", str(JOBS), *more),
-            env=dict(os.environ, RIVULET_LINK_SECRET=SECRET) | environ,
-            cwd=JOBS.parents[2],
-        )
-        started.append(worker := WorkerProcess(process))
-        if hello:
-            await peer.frame(Hello, count=known + 1)
-        return worker
-
-    yield start
-    for worker in started:
-        await worker.end()
+    return place.start
 
 
 class Hold:
@@ -133,8 +95,8 @@ def hold(files: Path) -> Iterator[Hold]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
+def files(data: Path) -> Path:
     """The directory of the author's own in job `job-1`, made before the job is."""
-    folder = tmp_path / "data" / "jobs" / "job-1" / "files"
+    folder = data / "jobs" / "job-1" / "files"
     folder.mkdir(parents=True)
     return folder

@@ -13,9 +13,10 @@ from gateway.protocol.link import Failed, Hello, JobChanged, ParametersChanged
 from gateway.protocol.types import JobState, Position, RevisionState
 from streams.java import find_java
 from tests.fakes.gateway_peer import GatewayPeer, Publication
-from tests.spark.conftest import Hold, StartWorker, WorkerProcess
+from tests.spark.conftest import Hold, StartWorker
+from tests.spark.place import Place, WorkerProcess
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.asyncio(loop_scope="package")]
 GATEWAY_GONE, DRIVER_LOST, REFUSED, NO_JAVA = 6, 5, 4, 3
 
 
@@ -146,7 +147,7 @@ async def test_lost_jvm_ends_the_worker(peer: GatewayPeer, start_worker: StartWo
     assert_whole(await peer.published("job-1", "kept", lambda got: got[-1].head.batch > last))
 
 
-async def test_link_lost_and_regained(peer: GatewayPeer, start_worker: StartWorker, tmp_path: Path, hold: Hold) -> None:
+async def test_link_lost_and_regained(peer: GatewayPeer, start_worker: StartWorker, place: Place, hold: Hold) -> None:
     worker = await start_worker()
     await peer.start_job("steps")
     await peer.published("job-1", "kept", lambda got: len(got) >= 2)
@@ -160,7 +161,7 @@ async def test_link_lost_and_regained(peer: GatewayPeer, start_worker: StartWork
     epoch = peer.streams["job-1/kept"][0].head.epoch
     peer.positions = {"job-1/kept": Position(epoch, 2)}
     peer.streams["job-1/kept"] = peer.streams["job-1/kept"][:2]
-    await peer.listen(tmp_path / "link.sock")
+    await peer.listen(place.socket)
     await peer.frame(Hello, count=2)
     report = peer.report("job-1")
     assert (report.state, report.function, report.principal) == (JobState.RUNNING, "steps", "tester")

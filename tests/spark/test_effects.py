@@ -16,7 +16,7 @@ from tests.spark.changes import assert_end_to_end, job_states, more, started, st
 from tests.spark.conftest import Hold, StartWorker
 from tests.spark.test_live_parameters import assert_recomputed, revisions, some_change
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_a_restart_goes_on_from_where_it_was(peer: GatewayPeer, start_worker: StartWorker) -> None:
@@ -48,7 +48,7 @@ async def test_a_restart_goes_on_from_where_it_was(peer: GatewayPeer, start_work
 
 
 async def test_state_is_kept_over_a_restart_and_given_up_by_a_reset(
-    peer: GatewayPeer, start_worker: StartWorker, tmp_path: Path
+    peer: GatewayPeer, start_worker: StartWorker, data: Path
 ) -> None:
     worker = await start_worker()
     await started(peer, "grouped")
@@ -79,7 +79,7 @@ async def test_state_is_kept_over_a_restart_and_given_up_by_a_reset(
     assert stream.epoch != output[0].head.epoch
     assert_end_to_end(anew)
     assert sum(row["count"] for row in anew[0].table.to_pylist()) == 50
-    folder = tmp_path / "data" / "jobs" / "job-1"
+    folder = data / "jobs" / "job-1"
     assert [each.name for each in folder.glob("checkpoint*")] == ["checkpoint-1"]
     assert [each.name for each in folder.glob("journal*")] == ["journal-1.jsonl"]
 
@@ -242,7 +242,7 @@ async def test_a_replay_is_built_under_its_own_plan(peer: GatewayPeer, start_wor
 
 
 async def test_killed_in_the_first_batch_after_a_reset(
-    peer: GatewayPeer, start_worker: StartWorker, hold: Hold, tmp_path: Path
+    peer: GatewayPeer, start_worker: StartWorker, hold: Hold, data: Path
 ) -> None:
     worker = await start_worker()
     await started(peer, "steps")
@@ -252,7 +252,7 @@ async def test_killed_in_the_first_batch_after_a_reset(
     await hold.reached()
     before = list(peer.streams["job-1/kept"])
     assert_end_to_end(before)
-    folder = tmp_path / "data" / "jobs" / "job-1"
+    folder = data / "jobs" / "job-1"
     assert {each.name for each in folder.glob("checkpoint*")} == {"checkpoint", "checkpoint-1"}
     worker.signal(signal.SIGKILL)
     assert await worker.exit() == -signal.SIGKILL

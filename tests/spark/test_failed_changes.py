@@ -13,7 +13,7 @@ from tests.fakes.gateway_peer import GatewayPeer
 from tests.spark.changes import assert_end_to_end, more, started, states, under
 from tests.spark.conftest import Hold, StartWorker
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_state_of_a_first_batch_that_failed_is_in_nobodys_way(
 
 
 async def test_killed_between_rejecting_a_change_and_letting_go_of_its_batch(
-    peer: GatewayPeer, start_worker: StartWorker, hold: Hold, tmp_path: Path
+    peer: GatewayPeer, start_worker: StartWorker, hold: Hold, data: Path
 ) -> None:
     worker = await start_worker()
     await started(peer, "steps")
@@ -146,7 +146,7 @@ async def test_killed_between_rejecting_a_change_and_letting_go_of_its_batch(
     worker.signal(signal.SIGKILL)
     assert await worker.exit() == -signal.SIGKILL
     # As if it had begun under a revision that failed, and been killed before it was let go.
-    folder = tmp_path / "data" / "jobs" / "job-1"
+    folder = data / "jobs" / "job-1"
     journal = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
     begun = next(line for line in reversed(journal) if line.startswith(f'{{"batch":{last},"revision":2'))
     kept = [line for line in journal if not line.startswith(f'{{"batch":{last},')]

@@ -11,7 +11,7 @@ from gateway.protocol.types import JobState, RevisionState, StopMode
 from tests.fakes.gateway_peer import GatewayPeer, Publication
 from tests.spark.conftest import Hold, StartWorker
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.asyncio(loop_scope="package")]
 
 
 def offsets(publications: list[Publication]) -> list[int]:
