@@ -174,7 +174,13 @@ class Revisions(Generic[P]):
             if revision <= self.applied_revision:
                 return
             machine = self._pending.pop(revision, None) or self._machine(revision)
-            self._settle(self._file.known[revision], machine.advance("apply"), at, batch=batch)
+            known = self._file.known[revision]
+            self._settle(known, machine.advance("apply"), at, batch=batch)
+            ended = any(each.ends == revision for each in self._file.known.values())
+            if ended and known.expires_at is not None:  # its time was over while the batch ran
+                self._settle(
+                    known, machine.advance("revert"), at, batch=batch, reason=_held_until(revision, known.expires_at)
+                )
             self.applied_revision, self.applied_batch = revision, batch
             self._expiries.applied(revision, batch)
             self._supersede(self._file.known[revision], at)
@@ -262,7 +268,7 @@ class Revisions(Generic[P]):
             restores=ended.follows,
         )
         new = following(current, new)
-        reason = f"revision {over.revision} was to hold until {over.at.isoformat(timespec='seconds')}"
+        reason = _held_until(over.revision, over.at)
         try:
             given = self._kind.read(new.values)
         except Faults as refused:  # its values of then do not go with those of now: what holds is valid, and stays
@@ -373,3 +379,7 @@ class Revisions(Generic[P]):
             returns: dict[int, Values] = {held.revision: held.before for held in self._expiries}
             needed = {self._taken, self.applied_revision, self._built_for(), *self._pending, *returns}
             self._file.compact(needed & self._file.known.keys(), returns)
+
+
+def _held_until(revision: int, at: datetime) -> str:
+    return f"revision {revision} was to hold until {at.isoformat(timespec='seconds')}"

@@ -175,6 +175,19 @@ def test_a_change_for_a_time_goes_back_by_itself(desk: Callable[..., Desk]) -> N
     assert one.told[1].expires_at == new.expires_at
 
 
+def test_one_whose_time_is_over_while_its_first_batch_runs_is_applied_and_reverted(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.batch(0)
+    one.set({"threshold": 5}, ttl=1)
+    running = one.revisions.take(2)
+    one.expire(2)
+    one.revisions.apply(running.revision, 1, NOW)
+    one.batch(2)
+    assert one.states()[1:] == [(2, "accepted"), (3, "accepted"), (2, "applied"), (2, "reverted"), (3, "applied")]
+    reverted = next(each for each in one.told if each.state == "reverted")
+    assert (reverted.batch, reverted.reason) == (1, "revision 2 was to hold until 2026-01-02T03:04:06+00:00")
+
+
 def test_one_that_no_batch_has_seen_is_superseded(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.batch(0)
