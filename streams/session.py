@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from streams.java import DEFAULT_JVM_OPTIONS, Java, command_line, launch
 log = logging.getLogger("rivulet.worker")
 
 STOP_TIMEOUT_SECONDS: Final = 10
+#: Where the JVM and its Python processes meet.
+SOCKETS: Final = "spark.python.unix.domain.socket.dir"
 
 #: What brings a micro-batch from about 130 ms to about 40 ms. Hadoop's own file classes fork `readlink` and `chmod`
 #: some twenty times a batch where its native library is missing, as it is in the wheel; the classes named here do not.
@@ -64,6 +68,8 @@ class Driver:
 
     spark: SparkSession
     jvm: subprocess.Popen[bytes]
+    #: Where its Python processes on this machine listen.
+    sockets: Path | None = None
 
     @property
     def java_version(self) -> str:
@@ -97,6 +103,7 @@ class Driver:
             log.warning("the JVM did not end within %.0f s and is killed", timeout_seconds)
             self.jvm.kill()
             self.jvm.wait()
+        _remove(self.sockets)
 
 
 def start_driver(
@@ -110,9 +117,16 @@ def start_driver(
     spark_home = Path(pyspark.__file__).parent
     log4j = Path(__file__).parent / "log4j2.properties"
     conf = settings(own)
-    command = command_line(java, spark_home, conf, (*DEFAULT_JVM_OPTIONS, *jvm_options), log4j)
     local = conf["spark.master"].startswith("local")
-    jvm, port, secret = launch(command, spark_home, 2 if stdout is None else stdout, local=local)
+    sockets = Path(tempfile.mkdtemp(prefix="rivulet-")) if local else None
+    if sockets is not None:  # executors elsewhere have no such folder
+        conf = {SOCKETS: str(sockets), **conf}
+    try:
+        command = command_line(java, spark_home, conf, (*DEFAULT_JVM_OPTIONS, *jvm_options), log4j)
+        jvm, port, secret = launch(command, spark_home, 2 if stdout is None else stdout, local=local)
+    except BaseException:
+        _remove(sockets)
+        raise
     try:
         # PySpark attaches to the JVM that these name, and reads them once.
         os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"] = str(port), secret
@@ -125,8 +139,14 @@ def start_driver(
     except BaseException:  # whatever went wrong, the JVM must not be left behind
         jvm.kill()
         jvm.wait()
+        _remove(sockets)
         raise
     finally:
         os.environ.pop("PYSPARK_GATEWAY_PORT", None)
         os.environ.pop("PYSPARK_GATEWAY_SECRET", None)
-    return Driver(spark, jvm)
+    return Driver(spark, jvm, sockets)
+
+
+def _remove(sockets: Path | None) -> None:
+    if sockets is not None:
+        shutil.rmtree(sockets, ignore_errors=True)

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,7 +192,7 @@ def _watch_commits(aim: Aim) -> None:
 
     def watch(directory: JobDirectory, batch: int) -> None:
         while directory.last_commit() < batch:
-            time.sleep(0.0005)
+            os.sched_yield()
         aim.fire()
 
     query.StreamJob._each_batch = each_batch  # type: ignore[method-assign]

@@ -135,6 +135,7 @@ class Round:
         self._gateway, self._lives, self._plan, self._record = gateway, lives, plan, record
         self._known: dict[str, Known] = {}
         self._up: dict[str, asyncio.Event] = {}
+        self._failed = asyncio.Event()
         self._ended: set[str] = set()
         self._issued = 0
         self._enough = asyncio.get_running_loop().time() + plan.most_seconds
@@ -231,6 +232,7 @@ class Round:
             self._up[function].set()
         elif row["state"] in ("failed", "finished"):
             self._record.accidents.append(f"{function} has {row['state']}: {row['reason']}")
+            self._failed.set()
             self._up[function].set()
         else:
             self._up[function].clear()
@@ -242,9 +244,11 @@ class Round:
     async def _steer(self, function: str, chance: random.Random) -> None:
         async with Client.connect(self._gateway.url, reply_timeout_seconds=60) as client:
             while not self._lives.over.is_set() or (self._issued < self._plan.changes and not self._late()):
-                await asyncio.sleep(chance.expovariate(1 / self._plan.pause_seconds))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(chance.expovariate(1 / self._plan.pause_seconds)):
+                        await self._failed.wait()
                 await self._up[function].wait()
-                if any("failed" in each for each in self._record.accidents):
+                if self._failed.is_set():
                     return
                 burst = chance.choice([1, 1, 1, 1, 2, 4])
                 known = self._known[function]
