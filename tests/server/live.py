@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -47,7 +48,7 @@ def settings_for(folder: Path, port: int = 0) -> Settings:
         "drain_seconds": 0.0,
         "history_publications": 12,
         "block_seconds": 0.05,
-        "slow_socket_seconds": 0.5,
+        "slow_socket_seconds": 2.0,
         "max_commands_per_second": 1_000_000,
         "log_level": "warning",
     }
@@ -73,9 +74,14 @@ class InProcess:
         await self._stack.aclose()
 
     async def tick(self) -> None:
-        """See to deadlines now: between two restarts there is hardly a second."""
+        """See to deadlines now, as if who takes nothing had done so for long: a gateway lives for a second or two."""
         assert self.running is not None
-        await self.running.shell.tick()
+        shell = self.running.shell
+        shell.sockets.clock = lambda: time.monotonic() + self.settings.slow_socket_seconds
+        try:
+            await shell.tick()
+        finally:
+            shell.sockets.clock = time.monotonic
 
 
 class Process:
@@ -268,6 +274,7 @@ class Socket(asyncio.Protocol):
                 self.inbox.append(_arrow_publication(bytes(event.data)))
             elif isinstance(event, Frame) and event.opcode is CLOSE:
                 self.close_code = Close.parse(event.data).code
+                self.lost = True
         self.news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
