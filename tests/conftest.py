@@ -15,20 +15,16 @@ from streams.live import ParameterServer
 from streams.session import start_driver
 
 HERE = Path(__file__).parent
-#: Folders whose tests share what takes seconds to start: each is one process's. The first two take longest.
-TOGETHER = ("spark", "browser", "cli", "streams")
+#: Folders whose tests share what takes seconds to start, those that take longest first.
+LONG = ("spark", "browser", "e2e", "cli")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`: what shares a fixture stays together, and what takes longest begins."""
-    if not config.getoption("loadgroup", default=False):
-        return
-    for item in items:
-        folder, *_ = place = item.path.relative_to(HERE).parts
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else "/".join(place)))
-    order = {folder: at for at, folder in enumerate(TOGETHER[:2])}
-    items.sort(key=lambda item: order.get(item.path.relative_to(HERE).parts[0], len(order)))
+    """In one of several processes (`-n 2 --dist loadfile`): the files that take longest begin."""
+    if hasattr(config, "workerinput"):
+        order = {folder: at for at, folder in enumerate(LONG)}
+        items.sort(key=lambda item: order.get(item.path.relative_to(HERE).parts[0], len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -232,4 +232,4 @@ def test_test_runs_format_lint_types_and_tests_in_this_order(project: Path) -> N
         "pytest ['-k', 'one two']",
     ]
     all_of_it = launch(project, "test", PATH=f"{project.parent}:{os.environ['PATH']}")
-    assert all_of_it.stdout.splitlines()[-1] == "pytest ['-n', '2', '--dist', 'loadgroup', '--no-loadscope-reorder']"
+    assert all_of_it.stdout.splitlines()[-1] == "pytest ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder']"

@@ -75,7 +75,7 @@ def stop_demo(demo: Demo) -> None:
     demo.process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     started = start_demo(folder / "data", folder / "log")
