@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from functools import wraps
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.account import Row, Seen
-from tests.server.account_world import CLIENTS, NTH, OPTIONS, SEEDS, SINCE, World, batches_of
-from tests.server.live import COLUMNS, PATIENCE_SECONDS, Client, Feed, InProcess, Process
-
-
-def _told(step: Callable[..., None]) -> Callable[..., None]:
-    """Have a failure tell all that was done: the sockets may not let it happen a second time."""
-
-    @wraps(step)
-    def done(self: LiveAccount, **drawn: Any) -> None:
-        self.done.append((step.__name__, drawn))
-        try:
-            step(self, **drawn)
-        except BaseException as failure:
-            self.on.broken = True
-            calls = (f"state.{name}({', '.join(f'{k}={v!r}' for k, v in drawn.items())})" for name, drawn in self.done)
-            failure.add_note("\n".join(calls))
-            raise
-
-    return done
+from tests.server.account_world import CLIENTS, NTH, OPTIONS, SEEDS, SINCE, World, batches_of, told
+from tests.server.live import COLUMNS, Feed, InProcess, Process
+from tests.server.live_client import PATIENCE_SECONDS, Client
 
 
 class LiveAccount(RuleBasedStateMachine):
@@ -63,7 +46,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.on.loop.run_until_complete(what)
 
     @initialize(kept=st.integers(1, 16), clients=CLIENTS)
-    @_told
+    @told
     def begin(self, kept: int, clients: list[tuple[str | None, bool, list[tuple[dict[str, Any], int, str]]]]) -> None:
         """Numbering begins anew, so that examples do not depend on one another."""
 
@@ -89,7 +72,7 @@ class LiveAccount(RuleBasedStateMachine):
     # ---- the worker and the gateway ----
 
     @rule(nth=NTH, seed=SEEDS, changed=st.booleans())
-    @_told
+    @told
     def publish(self, nth: int, seed: int, changed: bool) -> None:
         self._publish(nth, seed, changed=changed)
 
@@ -105,12 +88,12 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(published())
 
     @rule(nth=NTH, seed=SEEDS)
-    @_told
+    @told
     def publish_more(self, nth: int, seed: int) -> None:
         self._publish(nth, seed, changed=False)
 
     @rule(nth=NTH, seed=SEEDS, trouble=st.integers(0, 23))
-    @_told
+    @told
     def have_trouble(self, nth: int, seed: int, trouble: int) -> None:
         """Once in a while, since it is slow, and too much of it leaves nothing else to see."""
         feed = self.on.feeds[nth % 2]
@@ -186,7 +169,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(client.connect(self.on.host.port))
 
     @rule(who=NTH, options=OPTIONS, nth=NTH, since=SINCE)
-    @_told
+    @told
     def subscribe(self, who: int, options: dict[str, Any], nth: int, since: str) -> None:
         self._begin(self.all[who % len(self.all)], options, nth, since)
 
@@ -223,7 +206,7 @@ class LiveAccount(RuleBasedStateMachine):
                 del client.feeds[sub]
 
     @rule(who=NTH, options=OPTIONS, nth=NTH)
-    @_told
+    @told
     def resubscribe(self, who: int, options: dict[str, Any], nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -243,7 +226,7 @@ class LiveAccount(RuleBasedStateMachine):
         client.say(replied, type="resubscribe", sub=sub, **options)
 
     @rule(who=NTH, n=st.sampled_from([1, 5, 30]), nth=NTH)
-    @_told
+    @told
     def request(self, who: int, n: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -266,7 +249,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, nth=NTH)
-    @_told
+    @told
     def unsubscribe(self, who: int, nth: int) -> None:
         client = self.all[who % len(self.all)]
         sub = self._pick(client, nth)
@@ -284,7 +267,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.run(self.answered(client))
 
     @rule(who=NTH, stalled=st.booleans())
-    @_told
+    @told
     def stall(self, who: int, stalled: bool) -> None:
         client = self.all[who % len(self.all)]
         if client.socket is not None:
@@ -292,7 +275,7 @@ class LiveAccount(RuleBasedStateMachine):
         self.counts["steps"] += 1
 
     @rule(who=NTH)
-    @_told
+    @told
     def read(self, who: int) -> None:
         """Whatever was written before a pong has come with it."""
         client = self.all[who % len(self.all)]
@@ -301,7 +284,7 @@ class LiveAccount(RuleBasedStateMachine):
             self.run(client.settled())
 
     @rule(who=NTH)
-    @_told
+    @told
     def read_to_the_end(self, who: int) -> None:
         """One that has the credit gets all there is by itself, as soon as its pace allows."""
         client = self.all[who % len(self.all)]
@@ -322,7 +305,7 @@ class LiveAccount(RuleBasedStateMachine):
         return seen.ended or (seen.epoch, seen.offset) == (feed.epoch, feed.offset)
 
     @rule(who=NTH, back=st.sampled_from([True, True, False]))
-    @_told
+    @told
     def vanish(self, who: int, back: bool) -> None:
         """On a new socket each subscription goes on from its position, whatever the old one had in flight."""
         client = self.all[who % len(self.all)]
@@ -355,7 +338,7 @@ class LiveAccount(RuleBasedStateMachine):
 
     # ---- the end ----
 
-    @_told
+    @told
     def teardown(self) -> None:
         """Whoever reads and has credit has everything in the end; the worker is owed nothing, and nothing is left."""
         if self.on.broken:

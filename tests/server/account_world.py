@@ -1,9 +1,11 @@
-"""What the machine of `account_machine` draws from, and the gateway that it runs on."""
+"""What the machine of `account_machine` draws from, how it tells of a failure, and the gateway that it runs on."""
 
 from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import uvloop
 from hypothesis import strategies as st
 
 from tests.account import Row
-from tests.server.live import Client, Feed, InProcess, Process, Worker
+from tests.server.live import Feed, InProcess, Process, Worker
+from tests.server.live_client import Client
 
 #: What a publication carries matters less than that it differs: rows come from a number, which is quick to draw.
 SEEDS = st.integers(0, 1 << 24)
@@ -43,6 +46,23 @@ def batches_of(seed: int, most: int = 5) -> list[list[list[Row]]]:
         return [(made.choice("abc"), made.randrange(10), pad) for _ in range(made.randrange(4))]
 
     return [[rows() for _ in range(made.choice([1, 1, 1, 2, 3]))] for _ in range(made.randint(1, most))]
+
+
+def told(step: Callable[..., None]) -> Callable[..., None]:
+    """Have a failure tell all that was done: the sockets may not let it happen a second time."""
+
+    @wraps(step)
+    def done(self: Any, **drawn: Any) -> None:
+        self.done.append((step.__name__, drawn))
+        try:
+            step(self, **drawn)
+        except BaseException as failure:
+            self.on.broken = True
+            calls = (f"state.{name}({', '.join(f'{k}={v!r}' for k, v in drawn.items())})" for name, drawn in self.done)
+            failure.add_note("\n".join(calls))
+            raise
+
+    return done
 
 
 class World:
