@@ -16,7 +16,7 @@ import pytest
 
 from gateway.client import Client, Gap, Publication
 from gateway.protocol.types import GapReason
-from tests.e2e.test_gateway_killed import ready, serving, worker_pids
+from tests.e2e.test_gateway_killed import serving, worker_pids
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(180)]
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(180)]
 async def test_a_job_goes_on_when_gateway_and_worker_were_killed_with_9(tmp_path: Path) -> None:
     data = (tmp_path / "d").resolve()
     async with serving(data) as process:
-        await ready(process)
+        await process.until_ready()
         async with Client.connect(process.url) as client:
             job = await client.run("rate", {"rows_per_second": 20, "columns": 0})
             async with client.subscribe("rate/rows", since="earliest") as events:
@@ -62,7 +62,7 @@ async def test_nothing_that_was_on_disk_is_lost_when_gateway_and_worker_were_kil
     data = (tmp_path / "d").resolve()
     kept = {"RIVULET_DURABLE_STREAMS": "rate/rows", "RIVULET_HISTORY_PUBLICATIONS": "3"}
     async with serving(data, **kept) as process:
-        await ready(process)
+        await process.until_ready()
         async with Client.connect(process.url) as client:
             job = await client.run("rate", {"rows_per_second": 20, "columns": 0})
             async with client.subscribe("rate/rows", since="earliest") as events:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from gateway.client import Client, Publication
@@ -40,7 +39,11 @@ class Process:
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._words, env=self._environment, stderr=asyncio.subprocess.PIPE
+            sys.executable,
+            *self._words,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         await self.until_logged("worker_started")
 
@@ -49,6 +52,14 @@ class Process:
         assert self._process.stderr is not None
         async with asyncio.timeout(60):
             while event not in (await self._process.stderr.readline()).decode():
+                assert self._process.returncode is None
+
+    async def until_ready(self) -> None:
+        """Its worker has dialled in."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async with asyncio.timeout(90):
+            while not (await self._process.stdout.readline()).startswith(b"Ready: worker"):
                 assert self._process.returncode is None
 
     async def end(self, number: signal.Signals) -> int:
@@ -84,17 +95,10 @@ def worker_pids(data: Path) -> set[int]:
     return pids
 
 
-async def ready(process: Process) -> None:
-    """The worker has dialled in: /readyz says so."""
-    async with asyncio.timeout(60), httpx2.AsyncClient(base_url=process.url) as http:
-        while (await http.get("/readyz")).status_code != 200:
-            await asyncio.wait([asyncio.ensure_future(http.get("/livez"))])
-
-
 async def test_a_client_resumes_over_a_gateway_killed_with_9(tmp_path: Path) -> None:
     data = (tmp_path / "d").resolve()
     async with serving(data) as process:
-        await ready(process)
+        await process.until_ready()
         workers = worker_pids(data)
         assert len(workers) == 1
         async with Client.connect(process.url) as client:
