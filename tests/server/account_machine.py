@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.account import Row, Seen
 from tests.server.account_world import CLIENTS, NTH, OPTIONS, SEEDS, SINCE, World, batches_of, told
-from tests.server.live import COLUMNS, Feed, InProcess, Process
-from tests.server.live_client import PATIENCE_SECONDS, Client
+from tests.server.live import COLUMNS, PATIENCE_SECONDS, Feed, InProcess, Process
+from tests.server.live_client import Client
 
 
 class LiveAccount(RuleBasedStateMachine):
@@ -113,11 +113,7 @@ class LiveAccount(RuleBasedStateMachine):
 
     async def _tick(self) -> None:
         """Those that do not read are closed, those that hold the job back are degraded; who reads is neither."""
-        for client in self.all:
-            if client.reads:
-                client.say(lambda reply: None, type="ping")
-                await client.settled()
-        await self.on.host.tick()
+        await self.on.host.tick({client.port for client in self.all if client.here and not client.reads})
 
     async def _lose(self, feed: Feed, skipped: int) -> None:
         """The worker has lost some, and the gateway learns of it by the next."""

@@ -18,11 +18,15 @@ from msgspec.structs import replace
 
 from gateway.main import RunningGateway, running
 from gateway.protocol.link import LinkFrame, Received, StreamReport, stream_key
+from gateway.server.connection import Connection
+from gateway.server.sockets import Open
 from gateway.settings import Settings, load
 from tests.account import Log, Row
 from tests.fakes.worker_peer import WorkerPeer
 
 COLUMNS = ("k", "v", "pad")
+#: For what must happen at once; a test that waits for longer has failed.
+PATIENCE_SECONDS = 20.0
 SCHEMA = pa.schema([("k", pa.string()), ("v", pa.int64()), ("pad", pa.string())])
 
 
@@ -60,15 +64,26 @@ class InProcess:
             connection.abort()
         await self._stack.aclose()
 
-    async def tick(self) -> None:
-        """See to deadlines now, as if who takes nothing had done so for long: a gateway lives for a second or two."""
+    async def tick(self, stalled: set[int]) -> None:
+        """See to deadlines as if those at the ports `stalled` had read nothing for long: a gateway lives briefly."""
         assert self.running is not None
         shell = self.running.shell
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while any(self._waits(each, stalled) for each in shell.sockets.open):  # noqa: ASYNC110 - turns of its loop
+                await asyncio.sleep(0)
         shell.sockets.clock = lambda: time.monotonic() + self.settings.slow_socket_seconds
         try:
             await shell.tick()
         finally:
             shell.sockets.clock = time.monotonic
+
+    @staticmethod
+    def _waits(connection: Open, stalled: set[int]) -> bool:
+        """Whether it has yet to take what was written, and takes it: it reads."""
+        if not isinstance(connection, Connection) or not connection.paused:
+            return False
+        peer = connection._transport.get_extra_info("peername")
+        return not (isinstance(peer, tuple) and peer[1] in stalled)
 
 
 class Process:
@@ -105,7 +120,7 @@ class Process:
         self._process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(self._process.communicate)  # which closes the pipe too
 
-    async def tick(self) -> None:
+    async def tick(self, stalled: set[int]) -> None:
         """It sees to deadlines once a second, by itself."""
 
 

@@ -19,10 +19,8 @@ from websockets.uri import parse_uri
 
 from gateway.protocol.codes import CloseCode
 from tests.account import Seen
-from tests.server.live import Feed
+from tests.server.live import PATIENCE_SECONDS, Feed
 
-#: For what must happen at once; a test that waits for longer has failed.
-PATIENCE_SECONDS = 20.0
 #: Small, so that the gateway notices soon that a client does not read.
 _RECEIVE_BUFFER_BYTES = 8192
 
@@ -130,6 +128,13 @@ class Client:
     @property
     def reads(self) -> bool:
         return self.socket is not None and not self.socket.lost and not self.socket.stalled
+
+    @property
+    def port(self) -> int:
+        """Its own."""
+        assert self.socket is not None
+        port: int = self.socket.transport.get_extra_info("sockname")[1]
+        return port
 
     async def connect(self, port: int) -> None:
         self.socket = await Socket.dial(port, self.subprotocol, deflate=self.deflate)
