@@ -176,8 +176,8 @@ class Revisions(Generic[P]):
             machine = self._pending.pop(revision, None) or self._machine(revision)
             known = self._file.known[revision]
             self._settle(known, machine.advance("apply"), at, batch=batch)
-            ended = any(each.ends == revision for each in self._file.known.values())
-            if ended and known.expires_at is not None:  # its time was over while the batch ran
+            if known.expires_at is not None and any(each.ends == revision for each in self._file.known.values()):
+                # Its time was over while the batch ran.
                 self._settle(
                     known, machine.advance("revert"), at, batch=batch, reason=_held_until(revision, known.expires_at)
                 )
@@ -301,9 +301,8 @@ class Revisions(Generic[P]):
     def _supersede(self, by: Recorded, at: datetime) -> None:
         kept = {self._taken}
         if not self.applied_revision:
-            kept.add(
-                min(self._pending, default=0)
-            )  # until one was applied, it is what a change that fails goes back to
+            # Until one was applied, the oldest is what a change that fails goes back to.
+            kept.add(min(self._pending, default=0))
         for revision in [each for each in self._pending if each < by.revision and each not in kept]:
             state = self._pending.pop(revision).advance("supersede")
             reason = f"revision {by.revision} came before a micro-batch did"

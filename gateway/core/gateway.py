@@ -128,8 +128,8 @@ class Gateway:
             frames.GetJob: self._on_get_job,
             frames.ListJobs: self._on_list_jobs,
             frames.GetParameters: lambda _session, command, done: done(self.steering.get(command)),
-            frames.SetParameters: lambda session, command, done: self.steering.set(command, _changer(session), done),
-            frames.Revert: lambda session, command, done: self.steering.revert(command, _changer(session), done),
+            frames.SetParameters: self._on_change,
+            frames.Revert: self._on_change,
             frames.Fork: self._on_fork,
             frames.Ping: self._on_ping,
         }
@@ -315,6 +315,9 @@ class Gateway:
 
     def _on_list_jobs(self, _session: Session, command: frames.ListJobs, on_done: OnDone) -> None:
         on_done(frames.Jobs(id=1, jobs=self.table.list(command)))
+
+    def _on_change(self, session: Session, command: frames.SetParameters | frames.Revert, on_done: OnDone) -> None:
+        self.steering.change(command, _changer(session), on_done)
 
     def _on_ping(self, _session: Session, command: frames.Ping, on_done: OnDone) -> None:
         on_done(frames.Pong(id=1, t=command.t))

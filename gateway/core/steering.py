@@ -64,45 +64,35 @@ class Steering:
             history=self.trails.page(job.id, command.history) if command.history else UNSET,
         )
 
-    def set(self, command: SetParameters, changer: Changer, on_done: OnAccepted) -> None:
+    def change(self, command: SetParameters | Revert, changer: Changer, on_done: OnAccepted) -> None:
         """Have the job's worker check, number and journal the change; `on_done` gets what it became.
 
         Raises `RivuletError`: NOT_FOUND, CONFLICT for a job that has ended, UNAVAILABLE, LIMIT_EXCEEDED.
         """
-        self._change(
-            command,
-            lambda number, job: SetJobParameters(
-                request=number,
-                job=job.id,
-                values=command.values,
-                by=changer.name,
-                if_revision=command.if_revision,
-                dry_run=command.dry_run,
-                ttl_s=command.ttl_s,
-                reset=command.reset,
-                origin=changer.origin,
-            ),
-            changer,
-            on_done,
-        )
+        job = self._table.find(command.job)
+        if job.final:
+            raise RivuletError(ErrorCode.CONFLICT, f"job {job.name!r} has ended ({job.state})", "$.job")
+        waits = command.wait == "applied" and not command.dry_run
+        if waits:
+            self.waits.check_room()
+        now = self._table.clock()
 
-    def revert(self, command: Revert, changer: Changer, on_done: OnAccepted) -> None:
-        """Have the job's worker bring back the values of an earlier revision. Raises as `set` does."""
-        self._change(
-            command,
-            lambda number, job: SetJobParameters(
-                request=number,
-                job=job.id,
-                values={},
-                by=changer.name,
-                if_revision=command.if_revision,
-                dry_run=command.dry_run,
-                reset=command.reset,
-                restore=command.revision,
-                origin=changer.origin,
-            ),
-            changer,
-            on_done,
+        def answered(reply: Done | RivuletError) -> None:
+            if isinstance(reply, RivuletError):
+                on_done(reply)
+                return
+            accepted = _accepted(job, reply, dry_run=command.dry_run)
+            if waits and not changer.gone():
+                seconds = now + command.wait_s - self._table.clock()
+                path = "$.values" if isinstance(command, SetParameters) else "$.revision"
+                self._wait(Wait(job, accepted, path, changer.owner, on_done), seconds)
+            else:
+                on_done(accepted)
+
+        self._placement.worker_of(job).request(
+            lambda number: _request(number, job, command, changer),
+            now + self._table.rules.request_timeout_seconds,
+            answered,
         )
 
     # ---- what workers tell ----
@@ -138,37 +128,6 @@ class Steering:
         )
 
     # ---- inside ----
-
-    def _change(
-        self,
-        command: SetParameters | Revert,
-        frame: Callable[[int, Job], SetJobParameters],
-        changer: Changer,
-        on_done: OnAccepted,
-    ) -> None:
-        job = self._table.find(command.job)
-        if job.final:
-            raise RivuletError(ErrorCode.CONFLICT, f"job {job.name!r} has ended ({job.state})", "$.job")
-        waits = command.wait == "applied" and not command.dry_run
-        if waits:
-            self.waits.check_room()
-        now = self._table.clock()
-
-        def answered(reply: Done | RivuletError) -> None:
-            if isinstance(reply, RivuletError):
-                on_done(reply)
-                return
-            accepted = _accepted(job, reply, dry_run=command.dry_run)
-            if waits and not changer.gone():
-                seconds = now + command.wait_s - self._table.clock()
-                path = "$.values" if isinstance(command, SetParameters) else "$.revision"
-                self._wait(Wait(job, accepted, path, changer.owner, on_done), seconds)
-            else:
-                on_done(accepted)
-
-        self._placement.worker_of(job).request(
-            lambda number: frame(number, job), now + self._table.rules.request_timeout_seconds, answered
-        )
 
     def _wait(self, wait: Wait, seconds: float) -> None:
         job, accepted = wait.job, wait.accepted
@@ -210,6 +169,23 @@ class Steering:
                 batch=report.applied_batch,
             ),
         )
+
+
+def _request(number: int, job: Job, command: SetParameters | Revert, changer: Changer) -> SetJobParameters:
+    """What the worker is asked: a merge patch, or an empty one and the revision to restore."""
+    patch = command if isinstance(command, SetParameters) else None
+    return SetJobParameters(
+        request=number,
+        job=job.id,
+        values=patch.values if patch else {},
+        by=changer.name,
+        if_revision=command.if_revision,
+        dry_run=command.dry_run,
+        ttl_s=patch.ttl_s if patch else UNSET,
+        reset=command.reset,
+        restore=command.revision if isinstance(command, Revert) else UNSET,
+        origin=changer.origin,
+    )
 
 
 def _accepted(job: Job, reply: Done, *, dry_run: bool) -> ParametersAccepted:

@@ -117,16 +117,19 @@ class Trails:
         """Take what a worker was asked for; returns those that have happened since the trail was known last."""
         oldest = min(self._trails.get(job, ()), default=None)
         news: list[Change] = []
+        taken: list[Change] = []
         for change in changes:
             old = self.get(job, change.revision)
             if old is not None and change.at > old.at:
                 self._begin_anew(job, change.revision, change.at)
             elif old is not None and rank(change.state) < rank(old.state):
                 continue
-            self._put(job, change)
+            taken.append(change)
             # A later one may have been told of by now: what matters is that this one was not.
             if oldest is not None and (change.state is not old.state if old else change.revision > oldest):
                 news.append(change)
+        if taken:
+            self._put(job, *taken)
         self._whole.add(job)
         return news
 
@@ -149,18 +152,21 @@ class Trails:
         if self._store is not None:
             self._store.drop(job, revision)
 
-    def _put(self, job: str, change: Change) -> None:
+    def _put(self, job: str, *changes: Change) -> None:
         trail = self._trails.setdefault(job, {})
-        old = trail.get(change.revision)
-        if old == change:
-            return
-        late = old is None and bool(trail) and change.revision < next(reversed(trail))
-        trail[change.revision] = change
-        self._bytes[job] = self._bytes.get(job, 0) + _size(change) - (_size(old) if old else 0)
+        newest = next(reversed(trail), 0)
+        late = False
+        for change in changes:
+            old = trail.get(change.revision)
+            if old == change:
+                continue
+            late = late or (old is None and change.revision < newest)
+            trail[change.revision] = change
+            self._bytes[job] = self._bytes.get(job, 0) + _size(change) - (_size(old) if old else 0)
+            if self._store is not None:
+                self._store.put(job, change)
         if late:
             trail = self._trails[job] = dict(sorted(trail.items()))
-        if self._store is not None:
-            self._store.put(job, change)
         while len(trail) > MAX_CHANGES or (self._bytes[job] > MAX_TRAIL_BYTES and len(trail) > 1):
             self._drop(job, next(iter(trail)))
 

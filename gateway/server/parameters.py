@@ -18,11 +18,10 @@ from gateway.core.gateway import Gateway
 from gateway.core.principal import Principal
 from gateway.core.steering import Changer
 from gateway.core.tables import CHANGES, change_row
-from gateway.core.waits import OnAccepted
 from gateway.protocol.codec import encode
 from gateway.protocol.codes import ErrorCode
 from gateway.protocol.errors import RivuletError
-from gateway.protocol.frames import GetParameters, ParametersAccepted
+from gateway.protocol.frames import GetParameters, ParametersAccepted, Revert, SetParameters
 from gateway.protocol.reading import CSV, NDJSON
 from gateway.protocol.rest import JSON, read_body, read_query
 from gateway.protocol.revising import (
@@ -50,7 +49,6 @@ _FORMS: Final[dict[str, Callable[[ChangeList], bytes]]] = {
     NDJSON: lambda found: b"".join(encode(change) + b"\n" for change in found.changes),
     CSV: lambda found: b"".join(csv_table(pa.Table.from_pylist([*map(change_row, found.changes)], schema=CHANGES))),
 }
-Begin = Callable[[Changer, OnAccepted], None]
 
 
 def parameters_response(gateway: Gateway, request: Request) -> Response:
@@ -76,9 +74,7 @@ async def set_response(gateway: Gateway, request: Request, principal: Principal)
     values, wait_s = _patch(await body_of(request)), _wait(request, dry_run=query.dry_run)
     command = set_command(job, values, query, _if_revision(gateway, job, request), wait_s)
     try:
-        return await _changed(
-            gateway, request, principal, lambda changer, done: gateway.steering.set(command, changer, done), wait_s
-        )
+        return await _changed(gateway, request, principal, command, wait_s)
     except RivuletError as error:
         raise as_patch(error) from None
 
@@ -89,12 +85,10 @@ async def revert_response(gateway: Gateway, request: Request, principal: Princip
     body = read_body(RevertRequest, await body_of(request))
     wait_s = _wait(request, dry_run=query.dry_run)
     command = revert_command(job, body, query, _if_revision(gateway, job, request), wait_s)
-    return await _changed(
-        gateway, request, principal, lambda changer, done: gateway.steering.revert(command, changer, done), wait_s
-    )
+    return await _changed(gateway, request, principal, command, wait_s)
 
 
-def history_response(gateway: Gateway, request: Request) -> Response:
+async def history_response(gateway: Gateway, request: Request) -> Response:
     """The changes, newest first, as `Accept` asks for them. Raises `RivuletError` NOT_FOUND, NOT_ACCEPTABLE."""
     media_type = preferred(request.headers.get("accept"), tuple(_FORMS))
     query = read_query(HistoryQuery, request.query_params.multi_items())
@@ -105,7 +99,8 @@ def history_response(gateway: Gateway, request: Request) -> Response:
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if len(changes) > query.limit:
         headers["Link"] = _next(request, found.changes[-1])
-    return Response(_FORMS[media_type](found), media_type=media_type, headers=headers)
+    body = await asyncio.to_thread(_FORMS[media_type], found)  # a thousand changes as CSV take over 10 ms
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def _next(request: Request, last: Change) -> str:
@@ -140,7 +135,7 @@ def _wait(request: Request, *, dry_run: bool) -> int | None:
 
 
 async def _changed(
-    gateway: Gateway, request: Request, principal: Principal, begin: Begin, wait_s: int | None
+    gateway: Gateway, request: Request, principal: Principal, command: SetParameters | Revert, wait_s: int | None
 ) -> Response:
     done: asyncio.Future[ParametersAccepted | RivuletError] = asyncio.get_running_loop().create_future()
 
@@ -152,7 +147,7 @@ async def _changed(
     origin = origin_of("rest", request.state.transport.get_extra_info("peername"))
     changer = Changer(principal.name, origin, hangs_up, hangs_up.done)
     try:
-        begin(changer, settle)
+        gateway.steering.change(command, changer, settle)
         either: tuple[asyncio.Future[Any], ...] = (done, hangs_up)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -176,7 +176,7 @@ async def _revert_parameters(request: Request) -> Response:
 
 
 async def _history(request: Request) -> Response:
-    return history_response(_shell(request).gateway, request)
+    return await history_response(_shell(request).gateway, request)
 
 
 async def _session(request: Request) -> Response:
