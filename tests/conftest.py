@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from streams.archive import ensure_archive
@@ -15,6 +16,9 @@ from streams.live import ParameterServer
 from streams.session import start_driver
 
 HERE = Path(__file__).parent
+#: How long an example takes is the machine's affair, which others share.
+settings.register_profile("rivulet", deadline=None)
+settings.load_profile("rivulet")
 #: Folders whose tests share what takes seconds to start, those that take longest first.
 LONG = ("spark", "browser", "e2e", "cli")
 
